@@ -1,0 +1,79 @@
+"""What the user decided: which parts to prune, how far, by which criterion."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+Granularity = Literal["weight", "channel"]
+Scope = Literal["layer", "global"]
+
+MAX_JSON_CHARS = 4_000_000  # a recipe of 10,000 rules is under 1 MB; more than this is not a recipe
+
+
+class Rule(BaseModel):
+    """How one layer or group is pruned.
+
+    Args:
+        ratio: fraction asked to be removed, in [0, 1].
+        granularity: "weight" masks single weights of a layer; "channel" removes whole units of a group
+            (filters, neurons, attention heads).
+        criterion: name of an entry of `pruning.CRITERIA`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    ratio: Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
+    granularity: Granularity = "channel"
+    criterion: Annotated[str, Field(min_length=1, max_length=64)] = "l2"
+
+
+class Recipe(BaseModel):
+    """Every decision of one pruning, frozen; the same recipe on the same weights gives the same network.
+
+    Args:
+        rules: keys are group ids for "channel", layer names for "weight".
+        scope: "layer" ranks within each key; "global" ranks all keys of one granularity and criterion
+            together, removing as many in total as their ratios ask for.
+        multiple_of: kept channel counts are rounded up to this multiple (1 = no rounding).
+        seed: of the criteria that draw numbers (random).
+        model: name of the architecture that the recipe was made for, if known.
+        version: of this file format.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    rules: dict[str, Rule] = Field(default_factory=dict)
+    scope: Scope = "layer"
+    multiple_of: Annotated[int, Field(ge=1, le=1024)] = 1
+    seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
+    model: Annotated[str, Field(max_length=256)] | None = None
+    version: Literal[1] = 1
+
+    def to_json(self) -> str:
+        """This recipe as indented JSON, the same text for equal recipes whose rules are in the same order."""
+        return self.model_dump_json(indent=2)
+
+    @classmethod
+    def from_json(cls, text: str) -> Recipe:
+        """Read a recipe.
+
+        Raises:
+            ValueError: one sentence saying what is wrong and where.
+        """
+        if len(text) > MAX_JSON_CHARS:
+            raise ValueError(f"The recipe has {len(text):,} characters; at most {MAX_JSON_CHARS:,} are read.")
+        try:
+            return cls.model_validate_json(text)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            where = " > ".join(str(part)[:80] for part in first["loc"]) or "the file"
+            raise ValueError(f"The recipe is not valid at {where}: {first['msg']}.") from None
+
+    @property
+    def digest(self) -> str:
+        """Sixteen hexadecimal digits that name this recipe, independent of the order of its rules."""
+        canonical = self.model_copy(update={"rules": dict(sorted(self.rules.items()))})
+        return hashlib.sha256(canonical.model_dump_json().encode()).hexdigest()[:16]
