@@ -13,6 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
+from pruning.store import cache_dir
+
 KERAS_NAMES = ("x_train", "y_train", "x_test", "y_test")
 
 
@@ -32,12 +34,6 @@ def set_data_dir(path: str | Path | None) -> None:
 def data_dir() -> Path:
     """Where data sets are read from: `set_data_dir`, else PRUNING_DATA_DIR, else data/ under the start."""
     return _data_dir or Path(os.environ.get("PRUNING_DATA_DIR") or "data")
-
-
-def cache_dir() -> Path:
-    """Where unpacked data is kept: PRUNING_CACHE_DIR, else the user's cache directory."""
-    default = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pruning-explorer"
-    return Path(os.environ.get("PRUNING_CACHE_DIR") or default)
 
 
 def open_archive(
