@@ -133,8 +133,9 @@ def _load_archive(
         order = stratified_order(targets, SPLIT_SEED)
         parts = cut(order, {"validation": 5000, "calibration": 1000, "train": train - 6000})
         splits = {name: Split(name, store, rows, targets[rows]) for name, rows in parts.items()}
+        rows = stratified_order(arrays["y_test"], SPLIT_SEED)
         test_store = ImageStore(arrays["x_test"], 255, mean, std)
-        splits["test"] = Split("test", test_store, np.arange(test), arrays["y_test"])
+        splits["test"] = Split("test", test_store, rows, arrays["y_test"][rows])
         return _task(spec, splits)
 
     return load

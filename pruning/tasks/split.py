@@ -106,10 +106,10 @@ def stratified_order(targets: np.ndarray, seed: int) -> np.ndarray:
 
 
 def cut(order: np.ndarray, sizes: dict[str, int]) -> dict[str, np.ndarray]:
-    """Consecutive parts of an order by name, each sorted so that a mapped file is read forwards."""
+    """Consecutive parts of an order by name; each keeps the order: its first images are stratified."""
     parts: dict[str, np.ndarray] = {}
     start = 0
     for name, size in sizes.items():
-        parts[name] = np.sort(order[start : start + size])
+        parts[name] = order[start : start + size]
         start += size
     return parts
