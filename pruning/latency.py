@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -16,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from pruning.evaluate import Interval, evaluating
+from pruning.layers import private_copy
 
 NOISY = 0.2  # a spread (q3 - q1) / median above this is called noisy
 FEWEST = 6  # with fewer turns no pair of ranks encloses a median with 95 %
@@ -134,9 +134,9 @@ def measure_layers(
 ) -> tuple[LayerTime, ...]:
     """Time every part of a network, so that the parts sum to the whole.
 
-    Leaf modules are timed by hooks on a copy. What remains of the time of the untouched network, measured in
-    turns with that copy, is what containers do themselves (additions, attention products, calls); it is
-    shared among them in proportion to their own time under hooks, which carry some overhead.
+    Leaf modules are timed by hooks on a private copy. What remains of the time of the untouched network,
+    measured in turns with that copy, is what containers do themselves (additions, attention products, calls);
+    it is shared among them in proportion to their own time under hooks, which carry some overhead.
 
     Args:
         module, example_inputs, batch_size, threads, repeats, budget_s: as in `measure_latency`.
@@ -149,7 +149,7 @@ def measure_layers(
     if min(batch_size, repeats, 1 if threads is None else threads) < 1 or not budget_s > 0:
         raise ValueError("Batch size, threads, repeats and time budget must all be positive.")
     inputs = to_batch(example_inputs, batch_size)
-    hooked = copy.deepcopy(module)
+    hooked = private_copy(module)
     clock = _SelfTimes(hooked)
     with _measuring([module, hooked], threads):
         whole, _ = _take_turns([partial(module, *inputs), partial(clock.run, inputs)], repeats, budget_s)

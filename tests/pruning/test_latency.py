@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from pruning import latency
 from pruning.latency import LayerTime, Timing, measure_latency, measure_layers, median_interval, to_batch
+from pruning.layers import private_copy
 
 
 class Sleep(nn.Module):
@@ -180,12 +181,15 @@ def test_no_hook_stays(monkeypatch: pytest.MonkeyPatch) -> None:
             return x
 
     copies: list[nn.Module] = []
-    plain_copy = latency.copy.deepcopy
-    monkeypatch.setattr(
-        latency.copy, "deepcopy", lambda module: copies.append(plain_copy(module)) or copies[-1]
-    )
+
+    def noted_copy(module: nn.Module) -> nn.Module:
+        copies.append(private_copy(module))
+        return copies[-1]
+
+    monkeypatch.setattr(latency, "private_copy", noted_copy)
     good, bad = nn.Sequential(nn.Linear(3, 3)), nn.Sequential(Fails(0))
     measure_layers(good, X, repeats=2)
     with pytest.raises(RuntimeError, match="under hooks"):
         measure_layers(bad, X, repeats=2)
+    assert len(copies) == 2
     assert [hooks(module) for module in (good, bad, *copies)] == [0, 0, 0, 0]
