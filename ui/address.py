@@ -1,0 +1,125 @@
+"""What the page's address says: decisions packed into query parameters, and read back with suspicion."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+import struct
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import get_args
+
+from pruning.recipe import Granularity, Scope
+from ui.draft import Draft
+
+NAMES = ("model", "w", "g", "c", "s", "m", "seed", "r", "o")  # every parameter that is ours
+SCALE = 30_000  # ratios are whole multiples of 1/30000: exact for percent steps, and 15 bits hold them
+LOCKED = 0x8000  # the sixteenth bit
+MAX_CHARS = 16_000  # a longer ?r= is not ours
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+_DIGEST = re.compile(r"[0-9a-f]{24}")
+_TOKEN = re.compile(r"[A-Za-z0-9_-]{16,43}")
+_WHOLE = re.compile(r"[0-9]{1,10}")
+
+
+@dataclass(frozen=True)
+class Address:
+    """A page address, checked for form only: names may still be unknown to the registries.
+
+    Args:
+        model: architecture name, or None if the address has none.
+        weights: digest of uploaded weights, or None for the built-in ones.
+        draft: the decisions, without their ratios.
+        packed: the ratios, to be opened by `unpack` once the keys are known; "" if none.
+        owner: token of whoever started long work, or "".
+    """
+
+    model: str | None = None
+    weights: str | None = None
+    draft: Draft = field(default_factory=Draft)
+    packed: str = ""
+    owner: str = ""
+
+
+def parse(params: Mapping[str, str]) -> Address:
+    """Read query parameters; whatever is malformed counts as absent, and nothing raises."""
+
+    def matching(name: str, pattern: re.Pattern[str]) -> str | None:
+        value = params.get(name, "")
+        return value if pattern.fullmatch(value) else None
+
+    def whole(name: str, low: int, high: int, default: int) -> int:
+        value = matching(name, _WHOLE)
+        return int(value) if value is not None and low <= int(value) <= high else default
+
+    blank = Draft()
+    granularity, scope = params.get("g", ""), params.get("s", "")
+    draft = Draft(
+        granularity=granularity if granularity in get_args(Granularity) else blank.granularity,  # type: ignore[arg-type]
+        criterion=matching("c", _NAME) or blank.criterion,
+        scope=scope if scope in get_args(Scope) else blank.scope,  # type: ignore[arg-type]
+        multiple_of=whole("m", 1, 1024, blank.multiple_of),
+        seed=whole("seed", 0, 2**31 - 1, blank.seed),
+    )
+    packed = params.get("r", "")
+    return Address(
+        model=matching("model", _NAME),
+        weights=matching("w", _DIGEST),
+        draft=draft,
+        packed=packed if len(packed) <= MAX_CHARS else "",
+        owner=matching("o", _TOKEN) or "",
+    )
+
+
+def write(
+    model: str, weights: str | None, draft: Draft, keys: Sequence[str] = (), owner: str = ""
+) -> dict[str, str]:
+    """The query parameters that `parse` reads back; decisions left at their default are not written.
+
+    Args:
+        keys: every key of this model and granularity in order, needed if there are ratios or locks.
+    """
+    blank = Draft()
+    wanted = {
+        "model": model,
+        "w": weights or "",
+        "g": draft.granularity if draft.granularity != blank.granularity else "",
+        "c": draft.criterion if draft.criterion != blank.criterion else "",
+        "s": draft.scope if draft.scope != blank.scope else "",
+        "m": str(draft.multiple_of) if draft.multiple_of != blank.multiple_of else "",
+        "seed": str(draft.seed) if draft.seed != blank.seed else "",
+        "r": pack(draft.ratios, draft.locked, keys) if draft.ratios or draft.locked else "",
+        "o": owner,
+    }
+    return {name: value for name, value in wanted.items() if value}
+
+
+def pack(ratios: Mapping[str, float], locked: Iterable[str], keys: Sequence[str]) -> str:
+    """Ratios and locks as URL-safe text: a checksum of the keys, then two bytes for each key in order."""
+    held = frozenset(locked)
+    words = [round(ratios.get(key, 0.0) * SCALE) | (LOCKED if key in held else 0) for key in keys]
+    raw = struct.pack(f">H{len(words)}H", _checksum(keys), *words)
+    return base64.urlsafe_b64encode(raw).decode().rstrip("=")
+
+
+def unpack(text: str, keys: Sequence[str]) -> tuple[dict[str, float], frozenset[str]] | None:
+    """Open what `pack` wrote for these keys; None if it was written for others, or is damaged."""
+    try:
+        raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+    except (binascii.Error, ValueError):
+        return None
+    if len(raw) != 2 * (len(keys) + 1):
+        return None
+    checksum, *words = struct.unpack(f">{len(raw) // 2}H", raw)
+    if checksum != _checksum(keys) or any(word & ~LOCKED > SCALE for word in words):
+        return None
+    ratios = {key: (word & ~LOCKED) / SCALE for key, word in zip(keys, words, strict=True)}
+    locked = frozenset(key for key, word in zip(keys, words, strict=True) if word & LOCKED)
+    return {key: ratio for key, ratio in ratios.items() if ratio > 0.0}, locked
+
+
+def _checksum(keys: Sequence[str]) -> int:
+    return zlib.crc32("\n".join(keys).encode("utf-8", "surrogatepass")) & 0xFFFF

@@ -1,0 +1,186 @@
+"""What is worth computing once for all visitors: models, structures, scores, measurements.
+
+The only module that uses `st.cache_*`. Keys are a model id (see `ui.uploads.model_id`), names and digests,
+never a tensor. What these functions return is shared by every session: read it, never change it; the engine's
+own functions return modified copies.
+"""
+
+from __future__ import annotations
+
+import gc
+from functools import partial
+from typing import TYPE_CHECKING
+
+import streamlit as st
+import torch
+
+import pruning
+from pruning.models import MODELS, LoadedModel, build_model, load_model
+from pruning.recipe import Granularity
+from pruning.tasks import Task, load_task
+from ui import uploads
+from ui.jobs import JobManager
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+# A model of two million parameters is 8 MB: what is kept at once stays well under a gigabyte.
+_resource = partial(st.cache_resource, show_spinner=False)
+
+
+def freeze() -> None:
+    """Collect garbage once and exempt what is left from later collections.
+
+    Streamlit runs a full collection after each script or fragment run; over the objects of torch, plotly and
+    pandas that takes 150 ms and holds the interpreter's lock.
+    """
+    gc.collect()
+    gc.freeze()
+
+
+@_resource
+def jobs() -> JobManager:
+    """The manager of long work, one for the whole server."""
+    return JobManager()
+
+
+@_resource
+def parameter_counts() -> dict[str, int]:
+    """Architecture name -> number of parameters, without loading or initialising weights."""
+    with torch.device("meta"):
+        return {name: sum(p.numel() for p in build_model(name).parameters()) for name in MODELS}
+
+
+@_resource(max_entries=16)
+def model(model_id: str) -> LoadedModel:
+    """The dense network.
+
+    Raises:
+        ValueError: if there is no such model, or its uploaded weights are gone.
+    """
+    name, digest = uploads.split_id(model_id)
+    weights = uploads.find(name, digest) if digest else None
+    if digest and weights is None:
+        raise ValueError("The uploaded weights are no longer in the cache directory; upload the file again.")
+    loaded = load_model(name, weights=weights)
+    freeze()
+    return loaded
+
+
+@_resource(max_entries=8)
+def task_named(name: str) -> Task:
+    """The data of this name.
+
+    Raises:
+        MissingData: if its files are not in the data directory.
+    """
+    return load_task(name)
+
+
+def task(model_id: str) -> Task:
+    """The data that this model is measured on; raises `MissingData` like `task_named`."""
+    return task_named(MODELS[uploads.split_id(model_id)[0]].task)
+
+
+@_resource(max_entries=16)
+def layers(model_id: str) -> tuple[pruning.Layer, ...]:
+    """Layer records in execution order."""
+    loaded = model(model_id)
+    return tuple(pruning.find_layers(loaded.module, loaded.example_inputs))
+
+
+@_resource(max_entries=16)
+def structure(model_id: str) -> pruning.Structure:
+    """Which channels are coupled, and why."""
+    loaded = model(model_id)
+    return pruning.find_structure(loaded.module, loaded.example_inputs)
+
+
+def keys(model_id: str, granularity: Granularity) -> tuple[str, ...]:
+    """What a ratio can be given for: group ids ("channel") or names of prunable layers ("weight")."""
+    if granularity == "channel":
+        return tuple(group.id for group in structure(model_id).groups)
+    return tuple(layer.name for layer in layers(model_id) if layer.prunable)
+
+
+def criterion_fits(name: str, granularity: Granularity) -> bool:
+    """Whether there is such a criterion, and it can rank parts of this granularity."""
+    return name in pruning.CRITERIA and granularity in pruning.CRITERIA[name].granularities
+
+
+@_resource(max_entries=16)
+def cost_model(model_id: str) -> pruning.CostModel:
+    """Exact parameters, MACs and bytes of any plan, in less than a millisecond."""
+    loaded = model(model_id)
+    return pruning.CostModel(loaded.module, loaded.example_inputs, structure(model_id))
+
+
+@_resource(max_entries=16)
+def statistics(model_id: str, needs: tuple[str, ...]) -> pruning.Statistics:
+    """Activation and gradient statistics on calibration data; raises `MissingData` without data."""
+    return pruning.collect_statistics(model(model_id).module, task(model_id), frozenset(needs))
+
+
+@_resource(max_entries=32)
+def scores(model_id: str, granularity: Granularity, criterion: str, seed: int = 0) -> dict[str, Tensor]:
+    """Scores, higher = keep: group id -> (size,) for "channel", parameter name -> weight shape for "weight".
+
+    Raises:
+        MissingData: if the criterion needs calibration data and there is none.
+    """
+    needs = tuple(sorted(pruning.CRITERIA[criterion].needs))
+    known = statistics(model_id, needs) if needs else None
+    module = model(model_id).module
+    if granularity == "channel":
+        groups = structure(model_id).groups
+        return pruning.score_groups(module, groups, criterion, statistics=known, seed=seed)
+    return pruning.score_weights(module, layers(model_id), criterion, statistics=known, seed=seed)
+
+
+@_resource(max_entries=16)
+def dense_report(model_id: str, split: str = "validation") -> pruning.Report:
+    """Measured accuracy and loss of the dense network on a whole split; raises `MissingData` without data."""
+    return pruning.evaluate(model(model_id).module, task(model_id), split=split)
+
+
+@_resource(max_entries=16)
+def dense_latency(model_id: str, batch_size: int = 1, threads: int | None = None) -> pruning.Timing:
+    """Measured latency of the dense network, on the shape of its example input."""
+    loaded = model(model_id)
+    return pruning.measure_latency(
+        loaded.module, loaded.example_inputs, batch_size=batch_size, threads=threads
+    )
+
+
+@_resource(max_entries=16)
+def _plan(model_id: str, digest: str, _recipe: pruning.Recipe) -> pruning.Plan:
+    way = {(rule.granularity, rule.criterion) for rule in _recipe.rules.values()}
+    known = scores(model_id, *way.pop(), _recipe.seed) if len(way) == 1 else None
+    loaded = model(model_id)
+    needs_task = known is None and any(pruning.CRITERIA[criterion].needs for _, criterion in way)
+    return pruning.make_plan(
+        loaded.module,
+        _recipe,
+        example_inputs=loaded.example_inputs,
+        task=task(model_id) if needs_task else None,
+        structure=structure(model_id),
+        scores=known,
+    )
+
+
+def plan(model_id: str, recipe: pruning.Recipe) -> pruning.Plan:
+    """Exact counts and masks of a recipe for this model."""
+    return _plan(model_id, recipe.digest, recipe)
+
+
+@_resource(max_entries=8)
+def _pruned(model_id: str, digest: str, _recipe: pruning.Recipe) -> nn.Module:
+    loaded, planned = model(model_id), plan(model_id, _recipe)
+    if any(rule.granularity == "channel" for rule in _recipe.rules.values()):
+        return pruning.shrink(loaded.module, planned, loaded.example_inputs)
+    return pruning.apply_masks(loaded.module, planned)
+
+
+def pruned(model_id: str, recipe: pruning.Recipe) -> nn.Module:
+    """The pruned network: really smaller for channels, masked for single weights."""
+    return _pruned(model_id, recipe.digest, recipe)

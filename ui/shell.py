@@ -1,0 +1,192 @@
+"""The frame around every page: navigation, look, the choice of a model, and what all pages start with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache as once
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+from pruning.models import MODELS, load_model
+from pruning.tasks import MissingData
+from ui import cache, state, uploads
+
+ROOT = Path(__file__).parents[1]
+STATIC = ROOT / "static"
+PAGES = {  # file in pages/ -> title; no icons: Streamlit fetches a page's icon from an outside host
+    "model": "Model",
+    "weights": "Weights",
+    "sensitivity": "Sensitivity",
+    "prune": "Prune",
+    "export": "Export",
+    "explain": "Explain",
+}
+UPLOAD_TYPES = ["safetensors", "pt", "pth", "bin"]
+UPLOAD_MEGABYTES = 256
+
+
+def boot() -> st.Page:
+    """Everything that comes before a page: look, session, navigation. The page to run."""
+    page = navigation()
+    st.set_page_config(f"{page.title} · Pruning Explorer", page_icon=STATIC / "icon.png", layout="wide")
+    _freeze_once()
+    state.session()
+    state.mark_booted()
+    dark = st.context.theme.type == "dark"
+    st.logo(STATIC / f"logo-{'dark' if dark else 'light'}.svg", size="large")
+    st.html(STATIC / "style.css")
+    return page
+
+
+def navigation() -> st.Page:
+    """Declare the pages; the one that the address asks for."""
+    first, *others = PAGES
+    # Streamlit serves the first page at the root only; a hidden twin answers at its name, like its siblings.
+    pages = [
+        _page(first, url_path="home", default=True),
+        *map(_page, others),
+        _page(first, url_path=first, visibility="hidden"),
+    ]
+    return st.navigation(pages, position="top")
+
+
+def _page(name: str, **options: Any) -> st.Page:
+    return st.Page(ROOT / "pages" / f"{name}.py", title=PAGES[name], **options)
+
+
+def guard() -> None:
+    """First line of every page. On a deep link right after the server's start Streamlit runs the page's file
+    without app.py; declaring the navigation and starting over puts that right."""
+    if not state.booted():
+        navigation()
+        st.rerun()
+
+
+def settle() -> None:
+    """Last line of app.py: write the session into the address, from which the menu drops it."""
+    state.session().save_address()
+
+
+def model_bar() -> None:
+    """One row above every page: which network, which weights, which data."""
+    session = state.session()
+    with st.container(horizontal=True, vertical_alignment="center", key="model-bar", gap="small"):
+        _choose_model(session)
+        _choose_weights(session)
+        st.markdown(_data_line(session), width="content")
+    if session.note:
+        st.info(session.note, icon=":material/info:")
+        session.note = ""
+
+
+def header(title: str, lead: str) -> None:
+    """A page's title and one or two sentences on what it answers."""
+    st.title(title, anchor=False)
+    st.markdown(lead)
+
+
+def section(title: str, help: str | None = None) -> None:
+    """A part of a page; `help` is shown in a tooltip and may cite the source of the method."""
+    st.subheader(title, anchor=False, help=help)
+
+
+@contextmanager
+def errors_here() -> Iterator[None]:
+    """Show an engine error as its one sentence at this place, and go on with the page."""
+    try:
+        yield
+    except MissingData as error:
+        st.info(str(error), icon=":material/folder_off:")
+    except ValueError as error:
+        st.error(str(error), icon=":material/error:")
+
+
+def count(number: float) -> str:
+    """A count for reading: 1,797 or 274.7 K or 1.2 M."""
+    for limit, unit in ((1e9, "G"), (1e6, "M"), (1e4, "K")):
+        if abs(number) >= limit:
+            scaled = number / (1e3 if unit == "K" else limit)
+            return f"{scaled:.3g} {unit}" if scaled < 1000 else f"{scaled:,.0f} {unit}"
+    return f"{number:,.0f}"
+
+
+def size(number: float) -> str:
+    """Bytes for reading, in decimal units: 1.1 MB."""
+    for limit, unit in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+        if abs(number) >= limit:
+            return (
+                f"{number / limit:.3g} {unit}" if number / limit < 1000 else f"{number / limit:,.0f} {unit}"
+            )
+    return f"{number:.0f} B"
+
+
+@once
+def _freeze_once() -> None:
+    cache.freeze()
+
+
+def _choose_model(session: state.Session) -> None:
+    counts = cache.parameter_counts()
+
+    def choose() -> None:
+        session.choose_model(state.value("model-choice"))
+
+    st.selectbox(
+        "Model",
+        list(MODELS),
+        format_func=lambda name: f"{MODELS[name].label} · {count(counts[name])} parameters",
+        label_visibility="collapsed",
+        width=360,
+        filter_mode=None,
+        **state.tie("model-choice", session.model, choose),
+    )
+
+
+def _choose_weights(session: state.Session) -> None:
+    title = f"Own weights {session.weights[:6]}" if session.weights else "Built-in weights"
+    with st.popover(title, icon=":material/upload_file:", width="content"):
+        st.markdown(
+            f"Weights of your own for **{MODELS[session.model].label}**: a `.safetensors` file, or a state "
+            "dict saved with `torch.save`. Pickled code is never run."
+        )
+        st.file_uploader(
+            "Weights file",
+            UPLOAD_TYPES,
+            key="weights-file",
+            on_change=lambda: _take_upload(session),
+            max_upload_size=UPLOAD_MEGABYTES,
+            label_visibility="collapsed",
+        )
+        if session.problem:
+            st.error(session.problem, icon=":material/error:")
+        if session.weights:
+            st.button("Back to the built-in weights", on_click=session.choose_model, args=(session.model,))
+
+
+def _take_upload(session: state.Session) -> None:
+    """Try the uploaded file on the chosen architecture; only a good one is kept."""
+    file = state.value("weights-file")
+    if file is None:
+        return
+    data = file.getvalue()
+    try:
+        load_model(session.model, weights=data)
+    except ValueError as error:
+        session.problem = str(error)
+    else:
+        session.choose_model(session.model, uploads.keep(session.model, data))
+
+
+def _data_line(session: state.Session) -> str:
+    """Which data the figures are measured on, or what is missing."""
+    try:
+        task = cache.task(session.model_id)
+    except MissingData as error:
+        return f":orange[:material/folder_off:] {error}"
+    return (
+        f":material/database: **{task.label}** · {len(task.validation):,} validation and "
+        f"{len(task.test):,} test images"
+    )

@@ -1,0 +1,257 @@
+"""One visitor's session: a typed object, kept by Streamlit and mirrored to the page's address.
+
+The only module that touches `st.session_state` and `st.query_params`. A page reads fields and calls methods::
+
+    session = state.session()
+    loaded = cache.model(session.model_id)
+    st.selectbox("Criterion", CRITERIA, **state.bind("criterion"))
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import streamlit as st
+
+from pruning.models import MODELS
+from pruning.recipe import Granularity, Recipe, Scope
+from ui import address, cache, draft, uploads
+from ui.draft import Draft, History
+
+DEFAULT_MODEL = "digits-resnet"
+_SESSION = "pruning-session"
+_WIDGET = "draft-"
+
+
+@dataclass
+class Session:
+    """What one visitor looks at and has decided.
+
+    Args:
+        model: architecture name in `MODELS`.
+        weights: digest of uploaded weights, or None for the built-in ones.
+        history: the decisions and their undo and redo steps; read through the properties below.
+        version: counts changes that did not come from a drag; a drag made against another version is stale.
+        owner: token that finds this visitor's long work again, also after a refresh; "" until `claim`.
+        note: one sentence to show once (an upload that is gone, a link that could not be read).
+        problem: why the last upload was refused, in one sentence.
+    """
+
+    model: str = DEFAULT_MODEL
+    weights: str | None = None
+    history: History = field(default_factory=History)
+    version: int = 0
+    owner: str = ""
+    note: str = ""
+    problem: str = ""
+
+    # What pages read
+
+    @property
+    def model_id(self) -> str:
+        """Key of this model and its weights in `ui.cache`."""
+        return uploads.model_id(self.model, self.weights)
+
+    @property
+    def draft(self) -> Draft:
+        return self.history.now
+
+    @property
+    def granularity(self) -> Granularity:
+        return self.draft.granularity
+
+    @property
+    def criterion(self) -> str:
+        return self.draft.criterion
+
+    @property
+    def scope(self) -> Scope:
+        return self.draft.scope
+
+    @property
+    def multiple_of(self) -> int:
+        return self.draft.multiple_of
+
+    @property
+    def seed(self) -> int:
+        return self.draft.seed
+
+    @property
+    def ratios(self) -> Mapping[str, float]:
+        """Key -> pruning ratio; keys that stay whole are absent."""
+        return self.draft.ratios
+
+    @property
+    def locked(self) -> frozenset[str]:
+        return self.draft.locked
+
+    @property
+    def recipe(self) -> Recipe:
+        return self.draft.recipe(self.model)
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Every key that a ratio can be given for, in the network's order."""
+        return cache.keys(self.model_id, self.granularity)
+
+    @property
+    def can_undo(self) -> bool:
+        return bool(self.history.past or self.history.held)
+
+    @property
+    def can_redo(self) -> bool:
+        return bool(self.history.future)
+
+    # What pages change
+
+    def choose_model(self, model: str, weights: str | None = None) -> None:
+        """Turn to another network (or other weights of it); decisions about the last one are dropped."""
+        if (model, weights) == (self.model, self.weights):
+            return
+        MODELS[model]
+        kept = Draft() if model != self.model else self.draft
+        self.model, self.weights, self.problem = model, weights, ""
+        self._settle(History(kept))
+
+    def set(self, **decisions: Any) -> None:
+        """Change decisions by name, as one undo step; a new granularity starts without ratios and locks."""
+        after = replace(self.draft, **decisions)
+        if after.granularity != self.granularity:
+            after = replace(after, ratios=decisions.get("ratios", {}), locked=frozenset())
+        self._settle(draft.change(self.history, after))
+
+    def set_ratios(self, ratios: Mapping[str, float]) -> None:
+        """Replace all ratios (a preset, a pasted table), as one undo step."""
+        self.set(ratios=draft.clean(ratios))
+
+    def drag(self, ratios: Mapping[str, float], *, final: bool) -> None:
+        """Take ratios from the drag component; the whole gesture becomes one undo step at `final`."""
+        after = replace(self.draft, ratios=draft.clean(ratios))
+        self.history = (draft.change if final else draft.hold)(self.history, after)
+        if final:
+            self.save_address()
+
+    def lock(self, key: str, locked: bool) -> None:
+        """Keep a key out of presets and group moves, or let it in again."""
+        self.set(locked=self.locked | {key} if locked else self.locked - {key})
+
+    def undo(self) -> None:
+        self._settle(draft.undo(self.history))
+
+    def redo(self) -> None:
+        self._settle(draft.redo(self.history))
+
+    def load_recipe(self, recipe: Recipe) -> None:
+        """Take over a recipe that fits this model, as one undo step.
+
+        Raises:
+            ValueError: if it mixes granularities or criteria, or names parts that this model does not have.
+        """
+        self.set(**_decisions(recipe, self.model_id))
+
+    def claim(self) -> str:
+        """This visitor's owner token, made at the first call and kept in the address from then on."""
+        if not self.owner:
+            self.owner = secrets.token_urlsafe(12)
+            self.save_address()
+        return self.owner
+
+    def save_address(self) -> None:
+        """Write the session into the page's address, unless it stands there already."""
+        keys = self.keys if self.ratios or self.locked else ()
+        wanted = address.write(self.model, self.weights, self.draft, keys, self.owner)
+        for name in address.NAMES:
+            if st.query_params.get(name) != wanted.get(name):
+                if name in wanted:
+                    st.query_params[name] = wanted[name]
+                else:
+                    del st.query_params[name]
+
+    def _settle(self, history: History) -> None:
+        self.history = history
+        self.version += 1
+        self.save_address()
+
+
+def session() -> Session:
+    """This visitor's session; the first call reads it from the page's address."""
+    if _SESSION not in st.session_state:
+        st.session_state[_SESSION] = _restore(address.parse(st.query_params))
+    return st.session_state[_SESSION]
+
+
+def booted() -> bool:
+    """Whether app.py has run in this session; not so on a deep link right after the server's start."""
+    return "pruning-booted" in st.session_state
+
+
+def mark_booted() -> None:
+    st.session_state["pruning-booted"] = True
+
+
+def bind(name: str) -> dict[str, Any]:
+    """Key and callback that tie a widget to the decision of that name in both directions."""
+
+    def take() -> None:
+        session().set(**{name: value(_WIDGET + name)})
+
+    return tie(_WIDGET + name, getattr(session(), name), take)
+
+
+def tie(key: str, shown: Any, on_change: Callable[[], None]) -> dict[str, Any]:
+    """Key and callback of a widget that always shows `shown`; the callback must change what `shown` is."""
+    st.session_state[key] = shown
+    return {"key": key, "on_change": on_change}
+
+
+def value(key: str, default: Any = None) -> Any:
+    """What the widget (or component) with this key holds, for use in a callback."""
+    return st.session_state.get(key, default)
+
+
+def _restore(found: address.Address) -> Session:
+    """A session as the address describes it, as far as that can be had."""
+    restored = Session(owner=found.owner)
+    if found.model in MODELS:
+        restored.model = str(found.model)
+    elif found.model:
+        restored.note = f"This link names an unknown model; {MODELS[DEFAULT_MODEL].label} is shown instead."
+    if found.weights and uploads.find(restored.model, found.weights):
+        restored.weights = found.weights
+    elif found.weights:
+        restored.note = "The uploaded weights of this link are no longer here; upload the file again."
+    now = found.draft
+    if now != Draft() and not cache.criterion_fits(now.criterion, now.granularity):
+        now = Draft()
+    if found.packed:
+        opened = address.unpack(found.packed, cache.keys(restored.model_id, now.granularity))
+        if opened:
+            now = replace(now, ratios=opened[0], locked=opened[1])
+        else:
+            restored.note = (
+                restored.note or "The ratios in this link belong to another network; none are set."
+            )
+    restored.history = History(now)
+    return restored
+
+
+def _decisions(recipe: Recipe, model_id: str) -> dict[str, Any]:
+    """A recipe as the decisions that make it."""
+    ways = {(rule.granularity, rule.criterion) for rule in recipe.rules.values()}
+    if len(ways) > 1:
+        raise ValueError("The recipe mixes granularities or criteria; this page edits one of each at a time.")
+    granularity, criterion = ways.pop() if ways else (Draft().granularity, Draft().criterion)
+    unknown = set(recipe.rules) - set(cache.keys(model_id, granularity))
+    if unknown:
+        raise ValueError(f"The recipe names {min(unknown)[:80]!r}, which this network does not have.")
+    return {
+        "granularity": granularity,
+        "criterion": criterion,
+        "scope": recipe.scope,
+        "multiple_of": recipe.multiple_of,
+        "seed": recipe.seed,
+        "ratios": draft.clean({key: rule.ratio for key, rule in recipe.rules.items()}),
+    }
