@@ -67,5 +67,5 @@ TRAININGS.add("mnist-lenet-300-100", _MNIST)
 TRAININGS.add("mnist-lenet-5", replace(_MNIST, epochs=20))
 TRAININGS.add(
     "cifar10-resnet20",
-    Training(epochs=60, optimizer="sgd", lr=0.15, shift=4.0, flip=True, low_precision=True),
+    Training(epochs=40, optimizer="sgd", lr=0.15, shift=4.0, flip=True, low_precision=True),
 )
