@@ -1,0 +1,160 @@
+"""Load a checkpoint back: the architecture by name, sliced by what the file says survived, its tensors."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from pruning.checkpoint.container import read_container
+from pruning.checkpoint.layout import Form
+from pruning.checkpoint.read import MAX_BYTES, Source, check_finite, read_bytes
+from pruning.checkpoint.stored import Stored, read_stored
+from pruning.checkpoint.text import and_more, quoted, shape_text
+from pruning.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class LoadedCheckpoint:
+    """A pruned network from a file, and what the file says about it.
+
+    Args:
+        module: in eval mode, on the CPU, in the dtypes it was saved in.
+        recipe: what was decided.
+        keep: group id -> (size,), layer name -> the pruned weight's shape; bool, True = kept. In the dense
+            form of single weights a kept weight that is exactly zero counts as removed.
+        architecture: name of the dense architecture, "" if it had none.
+        form: of the masked tensors in the file.
+        extra: metadata that the saver added.
+        file_bytes: size of the file.
+    """
+
+    module: nn.Module
+    recipe: Recipe
+    keep: dict[str, Tensor]
+    architecture: str
+    form: Form
+    extra: dict[str, str]
+    file_bytes: int
+
+
+def load_checkpoint(
+    source: Source,
+    module: nn.Module | None = None,
+    example_inputs: tuple[Tensor, ...] | None = None,
+    *,
+    max_bytes: int = MAX_BYTES,
+) -> LoadedCheckpoint:
+    """Load a file of `save_checkpoint`; the network computes bit for bit what the saved one did.
+
+    Args:
+        source: a path, the file's bytes, or an open binary file.
+        module: the dense architecture, its weights do not matter and it is not changed; needed only if the
+            file's architecture is not built in.
+        example_inputs: arguments of one forward of `module`; needed only with a `module` that is not built in
+            and a file whose channels were removed.
+        max_bytes: larger files are refused by their size alone.
+    Raises:
+        ValueError: one sentence: not a checkpoint, damaged, changed, or of another architecture.
+    """
+    data = read_bytes(source, max_bytes)
+    if data[8:9] != b"{":
+        raise ValueError("The file is not a .safetensors checkpoint, by its first bytes.")
+    stored = read_stored(data, *read_container(data))
+    dense = _architecture(stored.architecture) if module is None else copy.deepcopy(module)
+    pruned = _fitted(dense, stored, example_inputs)
+    state, masks = stored.tensors()
+    check_finite(state)
+    _check_kinds(pruned, state)
+    pruned.load_state_dict(state, strict=True, assign=True)
+    weights = {name.removesuffix(".weight"): mask for name, mask in masks.items()}
+    return LoadedCheckpoint(
+        module=pruned.eval(),
+        recipe=stored.recipe,
+        keep={**stored.keep, **weights},
+        architecture=stored.architecture,
+        form=stored.form,
+        extra=dict(stored.extra),
+        file_bytes=stored.file_bytes,
+    )
+
+
+def _architecture(name: str) -> nn.Module:
+    """A built-in architecture, its weights about to be replaced; the caller's random numbers stay."""
+    from pruning.models import MODELS, build_model
+
+    if name not in MODELS:
+        what = (
+            f"the architecture {quoted(name)}, which is not built in" if name else "an unnamed architecture"
+        )
+        raise ValueError(f"The checkpoint is of {what}; give load_checkpoint a module of that architecture.")
+    with torch.random.fork_rng(devices=[]):
+        return build_model(name)
+
+
+def _fitted(dense: nn.Module, stored: Stored, example_inputs: tuple[Tensor, ...] | None) -> nn.Module:
+    """The architecture with exactly the shapes of the file's tensors, sliced if need be.
+
+    Shapes are compared before a packed tensor is unpacked: the file cannot claim more than the network has.
+    """
+    shapes = stored.shapes()
+    _check_names(dense, shapes)
+    if _wrong(dense, shapes) and not all(bool(keep.all()) for keep in stored.keep.values()):
+        dense = _sliced(dense, stored.keep, example_inputs or _example_inputs(stored.architecture))
+    wrong = _wrong(dense, shapes)
+    if wrong:
+        there = tuple(dense.state_dict()[wrong[0]].shape)
+        raise ValueError(
+            f"The tensor {quoted(wrong[0])} has shape {shape_text(shapes[wrong[0]])}, but the architecture "
+            f"keeps {shape_text(there)} of it{and_more(len(wrong))}."
+        )
+    return dense
+
+
+def _check_kinds(module: nn.Module, state: Mapping[str, Tensor]) -> None:
+    for name, tensor in module.state_dict().items():
+        if tensor.is_floating_point() != state[name].is_floating_point():
+            raise ValueError(f"The tensor {quoted(name)} is {state[name].dtype}, expected is {tensor.dtype}.")
+
+
+def _wrong(module: nn.Module, shapes: Mapping[str, tuple[int, ...]]) -> list[str]:
+    return [name for name, tensor in module.state_dict().items() if tuple(tensor.shape) != shapes[name]]
+
+
+def _check_names(module: nn.Module, shapes: Mapping[str, tuple[int, ...]]) -> None:
+    expected = module.state_dict()
+    missing = [name for name in expected if name not in shapes]
+    extra = [name for name in shapes if name not in expected]
+    if missing:
+        raise ValueError(f"The checkpoint lacks the tensor {quoted(missing[0])}{and_more(len(missing))}.")
+    if extra:
+        raise ValueError(f"The checkpoint has a tensor too many, {quoted(extra[0])}{and_more(len(extra))}.")
+
+
+def _example_inputs(architecture: str) -> tuple[Tensor, ...]:
+    from pruning.models import MODELS, example_inputs
+
+    if architecture not in MODELS:
+        raise ValueError(
+            "Channels were removed from this network; give load_checkpoint its example_inputs too."
+        )
+    return example_inputs(MODELS[architecture])
+
+
+def _sliced(dense: nn.Module, keep: Mapping[str, Tensor], example_inputs: tuple[Tensor, ...]) -> nn.Module:
+    """The dense architecture with only the units that the file keeps."""
+    from pruning.groups import find_structure
+    from pruning.shrink import slice_module
+
+    structure = find_structure(dense, example_inputs)
+    sizes = {group.id: group.size for group in structure.groups}
+    for key, mask in keep.items():
+        if sizes.get(key) != len(mask):
+            there = f"{sizes[key]:,} units there" if key in sizes else "there is none"
+            raise ValueError(
+                f"The checkpoint prunes {len(mask):,} units of the group {quoted(key)}; {there}."
+            )
+    return slice_module(dense, structure, keep)

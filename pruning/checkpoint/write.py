@@ -1,0 +1,212 @@
+"""Write a pruned network to a file that loads elsewhere, bit for bit the same network."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from pruning.checkpoint.container import Entry, tensor_bytes
+from pruning.checkpoint.layout import POSITIONS, VALUES, Contents, Form, digest, digest_place
+from pruning.checkpoint.read import check_finite
+from pruning.checkpoint.sparse import encode_positions
+from pruning.checkpoint.text import quoted, shape_text
+from pruning.recipe import Recipe
+
+if TYPE_CHECKING:
+    from pruning.groups import Structure
+    from pruning.plan import Plan
+
+
+def save_checkpoint(
+    path: Path | str,
+    module: nn.Module,
+    plan: Plan,
+    recipe: Recipe,
+    *,
+    form: Form = "dense",
+    extra: Mapping[str, str] | None = None,
+) -> Path:
+    """Write a pruned network as one .safetensors file, whole or not at all.
+
+    Args:
+        path: of the file; its folder must exist. An existing file is replaced.
+        module: the network that `shrink` or `apply_masks` made with this plan, possibly trained further.
+        plan: what was removed.
+        recipe: what was decided.
+        form: of tensors whose single weights were pruned: "dense" keeps the zeros, "sparse" stores only the
+            kept weights and their positions. All other tensors are the same in both.
+        extra: metadata of your own, for instance the measured accuracy.
+    Returns:
+        The path.
+    Raises:
+        ValueError: if the module does not fit the plan or holds NaN, or if the file cannot be written.
+    """
+    target = Path(path)
+    data = checkpoint_bytes(module, plan, recipe, form=form, extra=extra)
+    part = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
+    try:
+        with part.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(target)
+    except OSError as error:
+        raise ValueError(f"The checkpoint cannot be written to {quoted(target)}: {error.strerror}.") from None
+    finally:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+    return target
+
+
+def checkpoint_bytes(
+    module: nn.Module,
+    plan: Plan,
+    recipe: Recipe,
+    *,
+    form: Form = "dense",
+    extra: Mapping[str, str] | None = None,
+) -> bytes:
+    """The file that `save_checkpoint` writes, in memory, for a download.
+
+    Raises:
+        ValueError: as `save_checkpoint`.
+    """
+    state = module.state_dict()
+    check_finite(state)
+    masks = weight_masks(state, plan)
+    contents = describe(module, plan, recipe, masks=masks, form=form, extra=extra)
+    pieces: dict[str, bytes] = {}
+    for name, tensor in state.items():
+        encoding = contents.encodings.get(name, "plain")
+        if encoding == "plain":
+            pieces[name] = tensor_bytes(tensor)
+        else:
+            pieces[name + VALUES] = tensor_bytes(tensor[masks[name]])
+            pieces[name + POSITIONS] = encode_positions(encoding, masks[name])
+    data = bytearray(contents.header())
+    for entry in contents.entries:
+        data += pieces[entry.name]
+    place = digest_place(data)
+    assert place is not None  # the header has just been written with one
+    data[place : place + 64] = digest(data, place).encode()
+    return bytes(data)
+
+
+def describe(
+    module: nn.Module,
+    plan: Plan,
+    recipe: Recipe,
+    *,
+    masks: Mapping[str, Tensor],
+    form: Form = "dense",
+    extra: Mapping[str, str] | None = None,
+) -> Contents:
+    """A checkpoint's contents without its tensors' values.
+
+    Args:
+        module, plan, recipe, form, extra: as for `save_checkpoint`.
+        masks: of `weight_masks`.
+    """
+    kept_units = {entry.key: plan.keep[entry.key] for entry in plan.entries if entry.granularity != "weight"}
+    _check_shapes(module, plan, {key: int(keep.sum()) for key, keep in kept_units.items()})
+    return Contents(
+        tensors=tuple(Entry(name, t.dtype, tuple(t.shape)) for name, t in module.state_dict().items()),
+        masked={name: int(mask.sum()) for name, mask in masks.items()},
+        groups={key: (keep.numel(), keep_digits(keep)) for key, keep in kept_units.items()},
+        architecture=str(getattr(module, "architecture", "")),
+        recipe=recipe,
+        form=form,
+        extra=dict(extra or {}),
+    )
+
+
+def pruned_shapes(
+    shapes: Mapping[str, tuple[int, ...]], structure: Structure, kept: Mapping[str, int]
+) -> dict[str, tuple[int, ...]]:
+    """The shapes of a network's tensors once only so many units of each group are left.
+
+    Args:
+        shapes: parameter or buffer -> its dense shape.
+        structure: the network's groups.
+        kept: group id -> units kept; groups not named are whole.
+    Raises:
+        ValueError: if a group is unknown or a count impossible.
+    """
+    left = {name: list(shape) for name, shape in shapes.items()}
+    for key, count in kept.items():
+        group = structure.group(key)
+        if not 0 <= count <= group.size:
+            raise ValueError(f"{count:,} units of the group {key!r} cannot be kept; it has {group.size:,}.")
+        for member in group.members:
+            entries_per_unit = member.index.numel() // group.size
+            left[member.parameter][member.dim] -= (group.size - count) * entries_per_unit
+    return {name: tuple(shape) for name, shape in left.items()}
+
+
+def keep_digits(keep: Tensor) -> str:
+    """A keep mask (n,) as hexadecimal digits, unit 0 in the highest bit of the first."""
+    return np.packbits(keep.detach().cpu().numpy()).tobytes().hex()
+
+
+def weight_masks(state: Mapping[str, Tensor], plan: Plan) -> dict[str, Tensor]:
+    """The masks of single weights as they lie in the pruned network, whose tensors may also have shrunk.
+
+    Returns:
+        parameter -> bool of that parameter's shape, True = kept.
+    Raises:
+        ValueError: if a mask has no tensor of its shape, or the tensor is not zero where the mask removes.
+    """
+    masks: dict[str, Tensor] = {}
+    for entry in plan.entries:
+        if entry.granularity != "weight":
+            continue
+        name = f"{entry.key}.weight"
+        if name not in state:
+            raise ValueError(f"The plan prunes {quoted(name)}, which this network does not have.")
+        mask = plan.keep[entry.key].cpu()
+        if mask.shape != state[name].shape:
+            mask = _sliced(mask, name, plan)
+        if mask.shape != state[name].shape:
+            raise ValueError(
+                f"The plan's mask of {quoted(name)} has shape {shape_text(mask.shape)}, the tensor has "
+                f"{shape_text(state[name].shape)}; save the network with the plan that made it."
+            )
+        if torch.count_nonzero(state[name][~mask]):
+            raise ValueError(
+                f"The tensor {quoted(name)} has weights where the plan removes them; prune the network with "
+                "apply_masks or shrink before saving it."
+            )
+        masks[name] = mask
+    return masks
+
+
+def _check_shapes(module: nn.Module, plan: Plan, kept: Mapping[str, int]) -> None:
+    """The network must have the plan's shapes, or all its dense ones: masked, but nothing removed."""
+    found = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
+    dense = {name: plan.structure.shapes.get(name, shape) for name, shape in found.items()}
+    if found not in (dense, pruned_shapes(dense, plan.structure, kept)):
+        raise ValueError(
+            "The network has other shapes than the plan makes; save it with the plan that made it."
+        )
+
+
+def _sliced(mask: Tensor, parameter: str, plan: Plan) -> Tensor:
+    """A mask of the dense tensor, less the rows and columns of the units that the plan removes whole."""
+    alive = [torch.ones(size, dtype=torch.bool) for size in mask.shape]
+    for group in plan.structure.groups:
+        if group.id not in plan.keep:
+            continue
+        for member in group.members:
+            if member.parameter == parameter:
+                alive[member.dim][member.index[~plan.keep[group.id]].flatten()] = False
+    for dim, keep in enumerate(alive):
+        mask = mask.index_select(dim, keep.nonzero().flatten())
+    return mask
