@@ -1,0 +1,89 @@
+"""Say in words why the members of a group belong together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pruning.groups.tracer import Note
+from pruning.groups.types import Kind, Member
+
+_UNITS: dict[Kind, str] = {
+    "filter": "filters",
+    "neuron": "neurons",
+    "head": "attention heads",
+    "inside-head": "entries inside every head",
+    "embedding": "embedding entries",
+}
+_WHY = {
+    "add": "their outputs are added in {where}",
+    "multiply": "their outputs are multiplied in {where}",
+    "combine": "their outputs are combined entry by entry in {where}",
+    "depthwise": "each channel is filtered on its own in {where}",
+    "grouped": "groups of channels must stay equally wide in {where}",
+    "head": "a head needs its rows of query, key and value and its columns of the projection, in {where}",
+    "split": "they are cut into equal pieces in {where}",
+    "reshape": "they are reshaped into blocks that stay whole in {where}",
+    "pad": "zero channels are put beside them in {where}",
+}
+_ORDER = list(_WHY)
+
+
+def explain(kind: Kind, members: Sequence[Member], notes: Sequence[Note]) -> str:
+    """One or two sentences on why the members are coupled."""
+    makers = _layers(members, "producer")
+    reasons = [_WHY[name].format(where=_listing(where)) for name, where in _places(notes).items()]
+    if len(makers) > 1 and reasons:
+        text = f"{_listing(makers)} are coupled because {_clauses(reasons)}."
+    elif len(makers) > 1:
+        text = f"{_listing(makers)} are coupled because what reads them treats their outputs as one."
+    elif reasons:
+        text = f"{_capital(_UNITS[kind])} of {_listing(makers)} go as a whole because {_clauses(reasons)}."
+    else:
+        text = f"{_capital(_UNITS[kind])} of {_listing(makers)} can go one by one." if makers else ""
+    return " ".join(sentence for sentence in (text, _followers(members)) if sentence)
+
+
+def operations(notes: Sequence[Note]) -> tuple[str, ...]:
+    """The coupling operations as "module path: operation", each once, in order."""
+    return tuple(dict.fromkeys(f"{note.scope or 'forward'}: {note.kind}" for note in notes))
+
+
+def _followers(members: Sequence[Member]) -> str:
+    """What goes along without having a say: norms, and the inputs of what reads the units."""
+    norms, readers = _layers(members, "norm"), _layers(members, "consumer")
+    parts = [f"the entries of {_listing(norms)}"] if norms else []
+    parts += [f"the inputs of {_listing(readers)}"] if readers else []
+    blocks = [m for m in members if m.role == "consumer" and m.index.shape[1] > 1]
+    each = f" ({blocks[0].index.shape[1]} inputs of `{blocks[0].layer}` each)" if blocks else ""
+    return f"With them go {' and '.join(parts)}{each}." if parts else ""
+
+
+def _places(notes: Sequence[Note]) -> dict[str, list[str]]:
+    """Kind of operation -> module paths, kinds in a fixed order."""
+    places: dict[str, list[str]] = {}
+    for kind in _ORDER:
+        where = list(dict.fromkeys(note.scope for note in notes if note.kind == kind))
+        if where:
+            places[kind] = where
+    if "head" in places:  # the reshape into heads is part of the same story
+        places.pop("reshape", None)
+    return places
+
+
+def _layers(members: Sequence[Member], role: str) -> list[str]:
+    return list(dict.fromkeys(member.layer for member in members if member.role == role))
+
+
+def _listing(names: Sequence[str]) -> str:
+    quoted = [f"`{name}`" if name else "the network's own forward" for name in names]
+    if len(quoted) > 4:
+        quoted = [*quoted[:3], f"{len(quoted) - 3} more"]
+    return quoted[0] if len(quoted) == 1 else ", ".join(quoted[:-1]) + " and " + quoted[-1] if quoted else ""
+
+
+def _clauses(reasons: Sequence[str]) -> str:
+    return ", and because ".join(reasons)
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]

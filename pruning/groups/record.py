@@ -1,0 +1,197 @@
+"""Run a network once and write down every ATen call with the tensors it read and made.
+
+Recording sees whatever runs, Python control flow included. What it cannot see is Python arithmetic on sizes;
+`pruning.shrink` therefore compares its result with the masked network before handing it out.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves, tree_map
+
+
+@dataclass(frozen=True)
+class Ref:
+    """A tensor of the recording, by its position in `Recording.tensors`."""
+
+    index: int
+
+
+@dataclass(frozen=True)
+class TensorInfo:
+    """Shape of a recorded tensor and, if it is a parameter or buffer, its qualified name."""
+
+    shape: tuple[int, ...]
+    floating: bool
+    parameter: str | None = None
+    is_input: bool = False
+
+
+@dataclass(frozen=True)
+class Call:
+    """One ATen call.
+
+    Args:
+        op: name without namespace and overload ("convolution", "add_").
+        overload: "default", "Tensor", ...
+        namespace: "aten" for all that has a rule.
+        pointwise: whether PyTorch declares the operation pointwise.
+        args: argument name -> value, defaults included; tensors are Refs.
+        outputs: one Ref per result, None where a result is not a tensor.
+        scope: module path whose forward made the call ("" is the network itself).
+    """
+
+    op: str
+    overload: str
+    namespace: str
+    pointwise: bool
+    args: dict[str, Any]
+    outputs: tuple[Ref | None, ...]
+    scope: str
+
+    @property
+    def inputs(self) -> list[Ref]:
+        """Every tensor argument, in order, those inside lists too."""
+        return [leaf for leaf in tree_leaves(list(self.args.values())) if isinstance(leaf, Ref)]
+
+    @property
+    def where(self) -> str:
+        """The place of the call in words."""
+        return f"`{self.scope}`" if self.scope else "the network's own forward"
+
+
+@dataclass
+class Recording:
+    """A forward pass: tensors, calls in order, which tensors came in and went out."""
+
+    tensors: list[TensorInfo] = field(default_factory=list)
+    calls: list[Call] = field(default_factory=list)
+    inputs: list[Ref] = field(default_factory=list)
+    outputs: list[Ref] = field(default_factory=list)
+    batch: int = 1
+
+
+@torch.no_grad()
+def record(module: nn.Module, example_inputs: Sequence[Any]) -> Recording:
+    """Record one forward pass in eval mode of a copy, so that the module itself is never touched.
+
+    Args:
+        module: any module.
+        example_inputs: positional arguments of its forward.
+    Raises:
+        ValueError: if the forward returns something other than tensors (nested in lists, tuples or dicts).
+    """
+    twin = copy.deepcopy(module).eval()
+    recorder = _Recorder(twin, example_inputs)
+    for name, child in twin.named_modules():
+        child.register_forward_pre_hook(recorder.entering(name))
+        child.register_forward_hook(recorder.leaving)
+    fastpath = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)  # fused calls would hide what they compute
+    try:
+        with recorder:
+            results = twin(*example_inputs)
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fastpath)
+    for leaf in tree_leaves(results):
+        if isinstance(leaf, Tensor):
+            recorder.recording.outputs.append(recorder.ref(leaf))
+        elif leaf is not None and not isinstance(leaf, (bool, int, float, str)):
+            raise ValueError(
+                f"The network returns a {type(leaf).__name__}; its forward must return tensors, or lists, "
+                "tuples or dicts of tensors."
+            )
+    return recorder.recording
+
+
+class _Recorder(TorchDispatchMode):
+    def __init__(self, module: nn.Module, example_inputs: Sequence[Any]) -> None:
+        super().__init__()
+        self.recording = Recording()
+        self._index: dict[int, Ref] = {}  # id of a tensor -> its latest value
+        self._alive: list[Tensor] = []  # ids stay unique only while the tensors live
+        self._scopes: list[str] = []
+        self._names: dict[int, str] = {}
+        self._storage: dict[tuple[Any, ...], str] = {}
+        for name, tensor in [*module.named_parameters(), *module.named_buffers()]:
+            self._names[id(tensor)] = name
+            self._storage[_place(tensor)] = name
+            self._alive.append(tensor)
+        inputs = [leaf for leaf in tree_leaves(list(example_inputs)) if isinstance(leaf, Tensor)]
+        self.recording.inputs = [self._add(tensor, is_input=True) for tensor in inputs]
+        self.recording.batch = inputs[0].shape[0] if inputs and inputs[0].ndim else 1
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # the default would import all of torch.compile, which takes seconds
+
+    def entering(self, name: str) -> Callable[..., None]:
+        def hook(*_: Any) -> None:
+            self._scopes.append(name)
+
+        return hook
+
+    def leaving(self, *_: Any) -> None:
+        self._scopes.pop()
+
+    def ref(self, tensor: Tensor) -> Ref:
+        """The latest value of a tensor; one never seen is a parameter, a view of one, or a constant."""
+        if id(tensor) not in self._index:
+            name = self._names.get(id(tensor)) or self._storage.get(_place(tensor))
+            return self._add(tensor, parameter=name)
+        return self._index[id(tensor)]
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        before = tree_map(lambda x: self.ref(x) if isinstance(x, Tensor) else x, (args, kwargs))
+        result = func(*args, **kwargs)
+        results = result if isinstance(result, (list, tuple)) else [result]
+        outputs = tuple(self._add(out) if isinstance(out, Tensor) else None for out in results)
+        self.recording.calls.append(
+            Call(
+                op=func._opname,
+                overload=func._overloadname,
+                namespace=func.namespace,
+                pointwise=torch.Tag.pointwise in func.tags,
+                args=_bind(func, *before),
+                outputs=outputs,
+                scope=self._scopes[-1] if self._scopes else "",
+            )
+        )
+        return result
+
+    def _add(self, tensor: Tensor, parameter: str | None = None, is_input: bool = False) -> Ref:
+        ref = Ref(len(self.recording.tensors))
+        info = TensorInfo(tuple(tensor.shape), tensor.is_floating_point(), parameter, is_input)
+        self.recording.tensors.append(info)
+        self._index[id(tensor)] = ref
+        self._alive.append(tensor)
+        return ref
+
+
+def _place(tensor: Tensor) -> tuple[Any, ...]:
+    """Where a tensor lies in memory: `weight.data` is another object but the same place."""
+    if tensor.layout is not torch.strided or not tensor.numel():
+        return (id(tensor),)
+    return (tensor.data_ptr(), tuple(tensor.shape), tensor.stride())
+
+
+def _bind(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+    names, defaults = _signature(func)
+    given = {**dict(zip(names, args, strict=False)), **kwargs}
+    return given | {name: value for name, value in defaults.items() if name not in given}
+
+
+@lru_cache(maxsize=4096)
+def _signature(func: Any) -> tuple[tuple[str, ...], dict[str, Any]]:
+    arguments = func._schema.arguments
+    defaults = {a.name: a.default_value for a in arguments if a.has_default_value()}
+    return tuple(a.name for a in arguments if not a.kwarg_only), defaults

@@ -1,0 +1,82 @@
+"""Convolutions: plain, depthwise, grouped, and plain transposed ones."""
+
+from __future__ import annotations
+
+import math
+
+from pruning.groups.labels import Vector
+from pruning.groups.record import Call
+from pruning.groups.rules.matmul import SUMMED
+from pruning.groups.rules.registry import rule
+from pruning.groups.tracer import Tracer, Unsupported, Value, constant
+
+_SPACE = "{where} slides over it"
+
+
+@rule("convolution", "_convolution")
+def convolution(tracer: Tracer, call: Call) -> Value:
+    """Filters make the output's channels; what they read lives with the input's channels."""
+    x, weight, bias = tracer.arg("input"), tracer.arg("weight"), tracer.optional("bias")
+    space = len(weight.dims) - 2
+    channels = x.dims[-space - 1]
+    for labels in x.dims[-space:]:
+        tracer.fix(labels, _SPACE)
+    for labels in weight.dims[2:]:
+        tracer.fix(labels)
+    if weight.origin is None:  # a weight computed on the way: its removed columns need not be zero
+        tracer.fix(weight.dims[0 if call.args["transposed"] else 1], SUMMED)
+    groups, transposed = call.args["groups"], call.args["transposed"]
+    if transposed:
+        made = _transposed(tracer, weight, channels, groups)
+    elif groups == 1:
+        made = _plain(tracer, weight, channels)
+    elif len(weight.dims[1]) == 1:
+        made = _depthwise(tracer, weight, channels, groups)
+    else:
+        made = _grouped(tracer, weight, channels, groups)
+    if bias is not None:
+        tracer.union(made, bias.dims[0])
+        tracer.role(bias, 0, "producer")
+    positions = x.shape[-space:] if transposed else tracer.shape()[-space:]
+    samples = math.prod(x.shape[: -space - 1])
+    kernel = math.prod(weight.shape[2:])
+    tracer.work("convolution", *weight.dims[:2], kernel * math.prod(positions) * samples)
+    return Value((*x.dims[: -space - 1], made, *constant(tracer.shape()[-space:])))
+
+
+def _plain(tracer: Tracer, weight: Value, channels: Vector) -> Vector:
+    tracer.union(channels, weight.dims[1])
+    tracer.role(weight, 1, "consumer")
+    tracer.role(weight, 0, "producer", "filter")
+    return weight.dims[0]
+
+
+def _transposed(tracer: Tracer, weight: Value, channels: Vector, groups: int) -> Vector:
+    if groups != 1:
+        raise Unsupported("grouped transposed convolution")
+    tracer.union(channels, weight.dims[0])
+    tracer.role(weight, 0, "consumer")
+    tracer.role(weight, 1, "producer", "filter")
+    return weight.dims[1]
+
+
+def _depthwise(tracer: Tracer, weight: Value, channels: Vector, groups: int) -> Vector:
+    """Each channel has its own filters, one or several: they go with it, and the group count falls."""
+    filters = weight.dims[0].reshape(groups, -1)
+    tracer.union(channels[:, None], filters)
+    tracer.role(weight, 0, "producer", "filter")
+    tracer.note("depthwise", channels)
+    return weight.dims[0]
+
+
+def _grouped(tracer: Tracer, weight: Value, channels: Vector, groups: int) -> Vector:
+    """The groups must stay equally wide, so the same channel goes from each of them."""
+    parts = channels.reshape(groups, -1)
+    tracer.union(weight.dims[1][None], parts)
+    filters = weight.dims[0].reshape(groups, -1)
+    tracer.union(filters[:1], filters)
+    tracer.role(weight, 1, "consumer")
+    tracer.role(weight, 0, "producer", "filter")
+    tracer.note("grouped", channels)
+    tracer.note("grouped", weight.dims[0])
+    return weight.dims[0]
