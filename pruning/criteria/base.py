@@ -1,0 +1,50 @@
+"""What a criterion is, and the registry of all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from pruning.criteria.views import GroupView, LayerView
+from pruning.registry import Registry
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """A way to score weights, or units of a group; higher = keep.
+
+    Args:
+        name: the key in `CRITERIA`.
+        label: its name on a screen.
+        description: how it scores and when that is a good idea; shown on the screen.
+        source: paper and arXiv number.
+        needs: statistics that it reads: any of "inputs", "gradients", "conductance".
+        weights: scores like the weight, of one layer; None if it cannot score single weights.
+        units: scores (size,) of one group; None if it cannot score units.
+        misfit: why it cannot score a group that it is shown, "" if it can.
+    """
+
+    name: str
+    label: str
+    description: str
+    source: str
+    needs: frozenset[str] = frozenset()
+    weights: Callable[[LayerView], Tensor] | None = None
+    units: Callable[[GroupView], Tensor] | None = None
+    misfit: Callable[[GroupView], str] = lambda view: ""
+
+    @property
+    def granularities(self) -> frozenset[str]:
+        """Any of "weight" and "channel"."""
+        offered = {"weight": self.weights, "channel": self.units}
+        return frozenset(name for name, score in offered.items() if score is not None)
+
+
+CRITERIA: Registry[Criterion] = Registry("criterion")
+
+
+def register(criterion: Criterion) -> None:
+    """Add a criterion to `CRITERIA` under its own name."""
+    CRITERIA.add(criterion.name, criterion)

@@ -1,0 +1,123 @@
+"""Scores of a network's layers and groups by any registered criterion."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from pruning.criteria.base import CRITERIA, Criterion
+from pruning.criteria.views import GroupView, LayerView
+from pruning.layers import Layer
+from pruning.statistics import Statistics
+
+if TYPE_CHECKING:
+    from pruning.groups import Group
+
+NOTHING_KNOWN = Statistics(samples=0)
+EACH_NEED = {"inputs": "input_norm", "gradients": "gradient_squares", "conductance": "conductance"}
+
+
+def score_weights(
+    module: nn.Module,
+    layers: Iterable[Layer],
+    criterion: str,
+    statistics: Statistics | None = None,
+    seed: int = 0,
+) -> dict[str, Tensor]:
+    """Score every single weight of the prunable layers; the others are left out.
+
+    Args:
+        module: the network, never changed.
+        layers: from `find_layers` of this network.
+        criterion: name of an entry of `CRITERIA` with granularity "weight".
+        statistics: from `collect_statistics` of this network, where the criterion needs them.
+        seed: of the criteria that draw numbers.
+    Returns:
+        Qualified name of the weight -> scores of its shape, float32, finite; higher = keep.
+    Raises:
+        ValueError: if the criterion is unknown, cannot score single weights, or lacks statistics.
+    """
+    entry = CRITERIA[criterion]
+    if entry.weights is None:
+        raise ValueError(f"{entry.label} scores whole channels only; choose another criterion for weights.")
+    statistics = _checked(entry, statistics)
+    scores = {}
+    for layer in layers:
+        if layer.prunable and layer.weight is not None:
+            view = LayerView(layer.name, module.get_submodule(layer.name), statistics, seed)
+            scores[layer.weight] = _finished(entry.weights(view), layer.name, entry)
+    return scores
+
+
+def score_groups(
+    module: nn.Module,
+    groups: Iterable[Group],
+    criterion: str,
+    statistics: Statistics | None = None,
+    seed: int = 0,
+) -> dict[str, Tensor]:
+    """Score every unit of every group.
+
+    Args:
+        module: the network, never changed.
+        groups: from `find_groups` of this network.
+        criterion: name of an entry of `CRITERIA` with granularity "channel".
+        statistics: from `collect_statistics` of this network, where the criterion needs them.
+        seed: of the criteria that draw numbers.
+    Returns:
+        Group id -> (size,) scores, float32, finite; higher = keep.
+    Raises:
+        ValueError: if the criterion is unknown, cannot score one of the groups (see `unscorable`), or lacks
+            statistics.
+    """
+    entry = CRITERIA[criterion]
+    if entry.units is None:
+        raise ValueError(f"{entry.label} scores single weights only; choose another criterion for channels.")
+    statistics = _checked(entry, statistics)
+    scores = {}
+    for group in groups:
+        view = GroupView(group, module, statistics, seed)
+        if why := entry.misfit(view):
+            raise ValueError(_cannot(entry, group.id, why))
+        scores[group.id] = _finished(entry.units(view), group.id, entry)
+    return scores
+
+
+def unscorable(module: nn.Module, groups: Iterable[Group], criterion: str) -> dict[str, str]:
+    """The groups that a criterion cannot score, each with the reason in one sentence; usually none.
+
+    Raises:
+        ValueError: if the criterion is unknown.
+    """
+    entry = CRITERIA[criterion]
+    found = {group.id: entry.misfit(GroupView(group, module, NOTHING_KNOWN)) for group in groups}
+    return {group: _cannot(entry, group, why) for group, why in found.items() if why}
+
+
+def _cannot(entry: Criterion, group: str, why: str) -> str:
+    return f"{entry.label} cannot score the group {group!r}, because {why}; choose another criterion for it."
+
+
+def _checked(entry: Criterion, statistics: Statistics | None) -> Statistics:
+    """The statistics, after a look at whether they hold what a criterion reads."""
+    for need in sorted(entry.needs):
+        if statistics is None or not getattr(statistics, EACH_NEED[need]):
+            raise ValueError(
+                f"{entry.label} needs statistics of calibration data: pass"
+                f" statistics=collect_statistics(module, task, {{{need!r}}})."
+            )
+    return NOTHING_KNOWN if statistics is None else statistics
+
+
+def _finished(scores: Tensor, name: str, entry: Criterion) -> Tensor:
+    """Scores as float32, refused if the weights or statistics held NaN or infinity."""
+    result = scores.detach().float()
+    if not torch.isfinite(result).all():
+        raise ValueError(
+            f"{entry.label} gives scores of {name!r} that are not finite; its weights or statistics hold NaN,"
+            " infinity or values too large."
+        )
+    return result
