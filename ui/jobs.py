@@ -1,7 +1,7 @@
 """Long work in the background: worker threads, progress, partial results, cancel.
 
-A job belongs to the server, not to a page: it survives a page switch, a refresh and a closed tab, and is found
-again by its owner's token or by what it computes. Workers never call Streamlit.
+A job belongs to the server, not to a page: it survives a page switch, a refresh and a closed tab, and is
+found again by its owner's token or by what it computes. Workers never call Streamlit.
 """
 
 from __future__ import annotations

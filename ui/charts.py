@@ -1,0 +1,104 @@
+"""Draw a chart so that it can be taken home: as PNG, as SVG, and its numbers as CSV.
+
+One call draws a figure in the colours of the page's theme, with a small row of downloads at its corner::
+
+    charts.show(figure, data, key="ridgeline", name="digits-resnet weights")
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+
+from ui.figures import theme
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import plotly.graph_objects as go
+
+HERE = Path(__file__).parent
+_SCALE = 2  # of a PNG: twice the pixels of the screen
+_pictures = st.components.v2.component(
+    "chart_pictures",
+    css=(HERE / "charts.css").read_text(encoding="utf-8"),
+    js=(HERE / "charts.js").read_text(encoding="utf-8"),
+)
+
+
+def dark() -> bool:
+    """Whether the page is shown in the dark theme."""
+    return st.context.theme.type == "dark"
+
+
+def colours() -> theme.Palette:
+    """The palette of the page's theme, for figures that need single colours."""
+    return theme.palette(dark())
+
+
+def show(
+    figure: go.Figure,
+    data: pd.DataFrame | None = None,
+    *,
+    key: str,
+    name: str | None = None,
+    alt: str | None = None,
+    **options: Any,
+) -> Any:
+    """Draw a Plotly figure with its downloads.
+
+    Args:
+        figure: with title and units; the theme's template is set here, on a shallow copy.
+        data: the numbers that the figure shows, one row a point; None leaves the CSV out.
+        key: unique on the page; the chart's container has the CSS class `st-key-chart-<key>`.
+        name: of the files, in words; the key if not given.
+        alt: what the chart shows, for screen readers; the figure's title if not given.
+        options: for `st.plotly_chart`, such as `on_select="rerun"`, which returns the selection.
+    """
+    figure = figure.update_layout(template=theme.template(dark()))
+    title = figure.layout.title.text or name or key
+    stem = file_stem(name or key)
+    with st.container(key=f"chart-{key}", gap=None):
+        with st.container(
+            horizontal=True,
+            horizontal_alignment="right",
+            vertical_alignment="center",
+            gap=None,
+            key=f"tools-{key}",
+        ):
+            _pictures(
+                key=f"pictures-{key}",
+                data={"name": stem, "scale": _SCALE, "title": plain(title)},
+                width="content",
+            )
+            if data is not None:
+                st.download_button(
+                    "CSV",
+                    lambda: data.to_csv(index=False),
+                    f"{stem}.csv",
+                    "text/csv",
+                    key=f"csv-{key}",
+                    type="tertiary",
+                    on_click="ignore",
+                    help=f"Download the {len(data):,} rows that this chart shows",
+                )
+        return st.plotly_chart(
+            figure,
+            theme=None,
+            key=key,
+            alt=alt or plain(title),
+            config={"displaylogo": False, "modeBarButtons": [["toImage"]]},
+            **options,
+        )
+
+
+def plain(text: str) -> str:
+    """A Plotly title without its markup."""
+    return re.sub(r"<[^>]*>", " ", text).strip()
+
+
+def file_stem(name: str) -> str:
+    """Words as a file name without its ending: lower case, safe on every system, at most 80 characters."""
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:80] or "chart"
