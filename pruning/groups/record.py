@@ -6,7 +6,6 @@ Recording sees whatever runs, Python control flow included. What it cannot see i
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -16,6 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
+
+from pruning.layers import private_copy
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ def record(module: nn.Module, example_inputs: Sequence[Any]) -> Recording:
     Raises:
         ValueError: if the forward returns something other than tensors (nested in lists, tuples or dicts).
     """
-    twin = copy.deepcopy(module).eval()
+    twin = private_copy(module)
     recorder = _Recorder(twin, example_inputs)
     for name, child in twin.named_modules():
         child.register_forward_pre_hook(recorder.entering(name))

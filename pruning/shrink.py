@@ -1,0 +1,165 @@
+"""Remove channels physically: a copy of the user's own class with smaller tensors."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves, tree_map
+
+from pruning.groups import Structure, find_structure
+from pruning.groups.repair import repair_layers, repair_sizes
+from pruning.layers import private_copy
+from pruning.masks import apply_masks
+
+if TYPE_CHECKING:
+    from pruning.plan import Plan
+
+# How far outputs may lie apart, as a share of the largest: rounding alone differs, sums are of other lengths.
+_TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4}
+_COARSE = 5e-2  # half precision, and float32 on accelerators that round the factors of products
+
+
+def shrink(module: nn.Module, plan: Plan, example_inputs: Sequence[Any]) -> nn.Module:
+    """A smaller copy without the units that the plan removes; its single-weight masks are carried along.
+
+    The result is checked before it is handed out: on the example inputs, and on random ones of their shapes,
+    its outputs equal those of `apply_masks`. A network that a rule misread therefore cannot come out wrong.
+
+    Args:
+        module: the network, never changed.
+        plan: made for this network.
+        example_inputs: positional arguments of its forward.
+    Returns:
+        A new module of the same class.
+    Raises:
+        ValueError: if the plan is for another network, or the smaller copy fails or answers differently.
+    """
+    masked = apply_masks(module, plan)
+    small = slice_module(masked, plan.structure, plan.channels)
+    inputs = tuple(example_inputs)
+    for given in (inputs, _random_like(inputs)):
+        _compare(_run(masked, given), _run(small, given), module)
+    return small
+
+
+def shrink_by_keep(
+    module: nn.Module,
+    keep: Mapping[str, Tensor],
+    example_inputs: Sequence[Any],
+    structure: Structure | None = None,
+) -> nn.Module:
+    """A smaller copy with only the units to keep, whatever its weights; it is run once to see that it runs.
+
+    Args:
+        module: the network, never changed.
+        keep: group id -> (size,) bool, True = keep; groups that are not named stay whole.
+        example_inputs: positional arguments of its forward.
+        structure: of this network, if already found.
+    Raises:
+        ValueError: if a mask does not fit its group or the smaller copy does not run.
+    """
+    structure = structure or find_structure(module, example_inputs)
+    small = slice_module(module, structure, keep)
+    _run(small, tuple(example_inputs))
+    return small
+
+
+@torch.no_grad()
+def slice_module(module: nn.Module, structure: Structure, keep: Mapping[str, Tensor]) -> nn.Module:
+    """A copy with every parameter and buffer cut to the units to keep, and attributes that fit; not run.
+
+    Args:
+        module: the network that `structure` describes, never changed.
+        structure: its groups.
+        keep: group id -> (size,) bool, True = keep; groups that are not named stay whole.
+    Raises:
+        ValueError: if a mask does not fit its group.
+    """
+    keep = structure.checked(keep)
+    small = copy.deepcopy(module)
+    survivors = _survivors(structure, keep)
+    cut: dict[int, Tensor] = {}  # a tensor of several names is cut once and stays shared
+    first = {id(t): n for n, t in [*small.named_parameters(), *small.named_buffers()]}
+    for owner in small.modules():
+        tables: tuple[dict[str, Any], ...] = (owner._parameters, owner._buffers)
+        for table in tables:
+            for name, tensor in table.items():
+                if tensor is None or first[id(tensor)] not in survivors:
+                    continue
+                if id(tensor) not in cut:
+                    cut[id(tensor)] = _sliced(tensor, survivors[first[id(tensor)]])
+                table[name] = cut[id(tensor)]
+    repair_layers(small)
+    repair_sizes(small, structure, keep)
+    return small
+
+
+def _survivors(structure: Structure, keep: Mapping[str, Tensor]) -> dict[str, dict[int, Tensor]]:
+    """Tensor name -> dimension -> (n,) bool, True = stays."""
+    survivors: dict[str, dict[int, Tensor]] = {}
+    for name, mask in keep.items():
+        for member in structure.group(name).members:
+            dims = survivors.setdefault(member.parameter, {})
+            size = structure.shapes[member.parameter][member.dim]
+            stays = dims.setdefault(member.dim, torch.ones(size, dtype=torch.bool))
+            stays[member.index[~mask].flatten()] = False
+    return survivors
+
+
+def _sliced(tensor: Tensor, dims: Mapping[int, Tensor]) -> Tensor:
+    result = tensor.detach()
+    for dim, stays in dims.items():
+        result = result.index_select(dim, torch.nonzero(stays).flatten().to(tensor.device))
+    if isinstance(tensor, nn.Parameter):
+        return nn.Parameter(result.clone(), requires_grad=tensor.requires_grad)
+    return result.clone()
+
+
+@torch.no_grad()
+def _run(module: nn.Module, inputs: tuple[Any, ...]) -> list[Tensor]:
+    """Its outputs in eval mode."""
+    try:
+        results = private_copy(module)(*inputs)
+    except Exception as error:
+        cause = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ValueError(
+            f"The pruned {type(module).__name__} does not run, probably because its forward has a size "
+            f"written into it: {cause}"
+        ) from error
+    return [leaf for leaf in tree_leaves(results) if isinstance(leaf, Tensor)]
+
+
+def _compare(masked: list[Tensor], small: list[Tensor], module: nn.Module) -> None:
+    for expected, got in zip(masked, small, strict=True):
+        if expected.shape != got.shape or not torch.allclose(
+            got.double(), expected.double(), rtol=0, atol=_margin(expected), equal_nan=True
+        ):
+            raise ValueError(
+                f"The smaller {type(module).__name__} does not answer like the masked one, so it is not "
+                "handed out; its forward probably computes with a size that the recording could not see."
+            )
+
+
+def _margin(expected: Tensor) -> float:
+    if not expected.is_floating_point() or not expected.numel():
+        return 0.0
+    exact = expected.dtype is torch.float64 or expected.device.type == "cpu"
+    share = _TOLERANCE.get(expected.dtype, _COARSE) if exact else _COARSE
+    return share * max(float(expected.double().nan_to_num().abs().max()), 1e-12)
+
+
+def _random_like(inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Normal noise for floating-point tensors; whole numbers, such as token ids, stay as they are."""
+    source = torch.Generator().manual_seed(0)
+
+    def noise(value: Any) -> Any:
+        if isinstance(value, Tensor) and value.is_floating_point():
+            drawn = torch.randn(value.shape, generator=source, dtype=torch.float64)
+            return drawn.to(value.dtype).to(value.device)
+        return value
+
+    return tree_map(noise, inputs)
