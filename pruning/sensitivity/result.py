@@ -1,0 +1,213 @@
+"""What a sensitivity scan found: how accuracy falls when one key at a time is pruned."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Annotated, Literal, Self, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from pruning.recipe import Granularity
+
+MAX_JSON_CHARS = 64_000_000  # a scan of 1,000 keys at 20 ratios is 4 MB
+
+T = TypeVar("T", bound=BaseModel)
+Share = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=0)]
+FROZEN = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Measured(BaseModel):
+    """Accuracy and loss of one network.
+
+    Args:
+        accuracy: fraction of the images predicted right.
+        interval: 95 % Wilson interval of the accuracy.
+        loss: mean cross-entropy in nats; None if it is not finite.
+    """
+
+    model_config = FROZEN
+
+    accuracy: Share
+    interval: tuple[Share, Share]
+    loss: Annotated[float, Field(allow_inf_nan=False)] | None
+
+
+class ScanPoint(Measured):
+    """What was measured with one key pruned, all others whole.
+
+    Args:
+        key: group id ("channel") or layer name ("weight").
+        ratio: fraction asked to be removed.
+        kept: units or weights that stayed.
+        size: units or weights of the key.
+    """
+
+    key: str
+    ratio: Share
+    kept: Count
+    size: Count
+
+
+class Scan(BaseModel):
+    """A per-key scan; the same network, data and arguments give the same scan.
+
+    Args:
+        model: name of the architecture, if known.
+        task: name of the task.
+        split: name of the split that was measured on.
+        granularity, criterion, seed: how the keys were pruned.
+        n: images measured for each point.
+        classes: of the task.
+        keys: what was scanned, in the network's order.
+        ratios: asked for each key, ascending.
+        dense: the network as it was.
+        points: in the order in which they were measured.
+        version: of this file format.
+    """
+
+    model_config = FROZEN
+
+    model: str | None
+    task: str
+    split: str
+    granularity: Granularity
+    criterion: str
+    seed: int
+    n: Annotated[int, Field(ge=1)]
+    classes: Annotated[int, Field(ge=1)]
+    keys: tuple[str, ...]
+    ratios: tuple[Share, ...]
+    dense: Measured
+    points: tuple[ScanPoint, ...]
+    version: Literal[1] = 1
+
+    @model_validator(mode="after")
+    def _points_belong(self) -> Self:
+        keys, ratios = set(self.keys), set(self.ratios)
+        for point in self.points:
+            if point.key not in keys or point.ratio not in ratios:
+                raise ValueError(f"a point at {point.key[:80]!r}, {point.ratio} is not of this scan")
+            if point.kept > point.size:
+                raise ValueError(f"a point at {point.key[:80]!r}, {point.ratio} keeps more than there is")
+        if len({(point.key, point.ratio) for point in self.points}) < len(self.points):
+            raise ValueError("a point occurs twice")
+        return self
+
+    @property
+    def complete(self) -> bool:
+        """Whether every key was measured at every ratio; False for a scan that was stopped."""
+        return len(self.points) == len(self.keys) * len(self.ratios)
+
+    def curve(self, key: str) -> tuple[ScanPoint, ...]:
+        """The points of one key by ascending ratio; empty if none was measured yet.
+
+        Raises:
+            ValueError: if the key was not scanned.
+        """
+        if key not in self.keys:
+            raise ValueError(f"{key[:80]!r} was not scanned; choose one of the scan's {len(self.keys)} keys.")
+        return self._curves[key]
+
+    def predict(self, ratios: Mapping[str, float]) -> float | None:
+        """Accuracy to expect when several keys are pruned together; a prediction, not a measurement.
+
+        It assumes that the losses of accuracy add: each key's loss is read off its own curve (straight lines
+        between measured ratios, from the dense network at ratio 0; beyond the last ratio it stays), and their
+        sum is taken from the dense accuracy. That holds while every loss is small. Where errors amplify each
+        other, the pruned network is worse than predicted; where they overlap, it is better.
+
+        Args:
+            ratios: key -> ratio; keys that are missing stay whole.
+        Returns:
+            In [chance, 1], chance being 1 / classes (or the dense accuracy if that is lower); None if a
+            pruned key has no curve.
+        """
+        loss = 0.0
+        for key, ratio in ratios.items():
+            if ratio <= 0:
+                continue
+            curve = self._losses.get(key)
+            if curve is None:
+                return None
+            loss += _read_off(*curve, ratio)
+        chance = min(1 / self.classes, self.dense.accuracy)
+        return min(1.0, max(chance, self.dense.accuracy - loss))
+
+    def prunable(self, loss_points: float) -> dict[str, float]:
+        """How far each key alone can be pruned.
+
+        Args:
+            loss_points: percentage points of accuracy that may be lost against the dense network.
+        Returns:
+            key -> the largest measured ratio up to which no measured point loses more; 0 if there is none.
+        """
+        return {key: self._largest(key, loss_points) for key in self.keys}
+
+    def to_json(self) -> str:
+        """This scan as JSON."""
+        return self.model_dump_json()
+
+    @classmethod
+    def from_json(cls, text: str) -> Scan:
+        """Read a scan.
+
+        Raises:
+            ValueError: one sentence saying what is wrong and where.
+        """
+        return read_json(cls, text, "scan")
+
+    @cached_property
+    def _curves(self) -> dict[str, tuple[ScanPoint, ...]]:
+        curves: dict[str, list[ScanPoint]] = {key: [] for key in self.keys}
+        for point in sorted(self.points, key=lambda point: point.ratio):
+            curves[point.key].append(point)
+        return {key: tuple(points) for key, points in curves.items()}
+
+    @cached_property
+    def _losses(self) -> dict[str, tuple[list[float], list[float]]]:
+        """Key -> (ascending ratios from 0, accuracy lost at each); only keys with a measured point."""
+        losses = {}
+        for key, curve in self._curves.items():
+            points = [point for point in curve if point.ratio > 0]
+            if points:
+                lost = [self.dense.accuracy - point.accuracy for point in points]
+                losses[key] = ([0.0] + [point.ratio for point in points], [0.0, *lost])
+        return losses
+
+    def _largest(self, key: str, loss_points: float) -> float:
+        best = 0.0
+        for point in self._curves[key]:
+            if 100 * (self.dense.accuracy - point.accuracy) > loss_points + 1e-9:
+                break
+            best = point.ratio
+        return best
+
+
+def read_json(kind: type[T], text: str, name: str) -> T:
+    """Validate a result that was kept as JSON.
+
+    Raises:
+        ValueError: one sentence saying what is wrong and where.
+    """
+    if len(text) > MAX_JSON_CHARS:
+        raise ValueError(f"The {name} has {len(text):,} characters; at most {MAX_JSON_CHARS:,} are read.")
+    try:
+        return kind.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = " > ".join(str(part)[:80] for part in first["loc"]) or "the file"
+        raise ValueError(
+            f"The {name} is not valid at {where}: {first['msg'].removeprefix('Value error, ')}."
+        ) from None
+
+
+def _read_off(ratios: list[float], values: list[float], ratio: float) -> float:
+    """Straight lines between the points; the last value beyond the last ratio."""
+    i = bisect_left(ratios, ratio)
+    if i == len(ratios):
+        return values[-1]
+    share = (ratio - ratios[i - 1]) / (ratios[i] - ratios[i - 1])
+    return values[i - 1] + share * (values[i] - values[i - 1])

@@ -1,0 +1,325 @@
+"""Measure how accuracy falls when each key alone is pruned."""
+
+from __future__ import annotations
+
+import copy
+import math
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import takewhile
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from pruning.criteria import CRITERIA, score_groups, score_weights, unscorable
+from pruning.evaluate import Batch, Report, measure, split_batches
+from pruning.groups import find_structure
+from pruning.layers import find_layers
+from pruning.masks import keep_by_rank, named_tensors, zero_units
+from pruning.plan import kept_count
+from pruning.recipe import Granularity
+from pruning.sensitivity.result import Measured, Scan, ScanPoint
+from pruning.statistics import Statistics, collect_statistics
+
+if TYPE_CHECKING:
+    from pruning.groups import Group, Structure
+    from pruning.tasks import Task
+
+OnPoint = Callable[[ScanPoint, int, int], object]
+BATCH = 256
+
+
+def scan_sensitivity(
+    module: nn.Module,
+    task: Task,
+    ratios: Sequence[float],
+    granularity: Granularity = "channel",
+    criterion: str = "l2",
+    *,
+    example_inputs: Sequence[Tensor] | None = None,
+    structure: Structure | None = None,
+    scores: Mapping[str, Tensor] | None = None,
+    split: str = "validation",
+    limit: int | None = None,
+    seed: int = 0,
+    on_point: OnPoint | None = None,
+    stop: threading.Event | None = None,
+) -> Scan:
+    """Prune each key alone at each ratio, and measure.
+
+    Args:
+        on_point: called with (point, points done, points in all) after each point.
+        All others: see `iter_scan`.
+    Returns:
+        The scan; not `complete` if it was stopped.
+    Raises:
+        ValueError: as `iter_scan`.
+    """
+    walk = iter_scan(
+        module,
+        task,
+        ratios,
+        granularity,
+        criterion,
+        example_inputs=example_inputs,
+        structure=structure,
+        scores=scores,
+        split=split,
+        limit=limit,
+        seed=seed,
+        stop=stop,
+    )
+    for point in walk:
+        if on_point is not None:
+            on_point(point, len(walk.points), walk.total)
+    return walk.scan()
+
+
+def iter_scan(
+    module: nn.Module,
+    task: Task,
+    ratios: Sequence[float],
+    granularity: Granularity = "channel",
+    criterion: str = "l2",
+    *,
+    example_inputs: Sequence[Tensor] | None = None,
+    structure: Structure | None = None,
+    scores: Mapping[str, Tensor] | None = None,
+    split: str = "validation",
+    limit: int | None = None,
+    seed: int = 0,
+    stop: threading.Event | None = None,
+) -> Walk:
+    """A sensitivity scan to be walked point by point: `for point in iter_scan(...)`.
+
+    Channels are masked, not removed: the accuracy is the same, and nothing has to be rebuilt.
+
+    Args:
+        module: the dense network; never changed.
+        task: the data.
+        ratios: fractions to remove, each in [0, 1].
+        granularity: "channel" scans coupled groups, "weight" the single weights of layers.
+        criterion: name of an entry of `CRITERIA`; the lowest scores go first.
+        example_inputs: of the network's forward; the task's first image if None.
+        structure: of the network; found if None. Only for "channel".
+        scores: as `score_groups` or `score_weights` gives them; computed if None.
+        split: what to measure on. Scans are for tuning, so the test split is refused.
+        limit: measure only the first `limit` images.
+        seed: of criteria that draw numbers.
+        stop: ends the walk early when set, within one batch.
+    Raises:
+        ValueError: if a ratio or a name is wrong, or nothing can be pruned.
+    Source: one layer at a time, the others untouched: Li et al. 2016, arXiv:1608.08710, section 3.2.
+    """
+    if not ratios or not all(0 <= ratio <= 1 for ratio in ratios):
+        raise ValueError("A scan needs at least one ratio, and each must lie between 0 and 1.")
+    if split == "test":
+        raise ValueError("Test data is for final results only; scan on validation data.")
+    if granularity not in CRITERIA[criterion].granularities:
+        raise ValueError(f"The criterion {criterion!r} cannot score a {granularity}; choose another.")
+    if example_inputs is None:
+        example_inputs = (task.validation[0][0].unsqueeze(0),)
+    find = _groups if granularity == "channel" else _layers
+    targets = find(module, task, criterion, example_inputs, structure, scores, seed)
+    if not targets:
+        raise ValueError(f"Nothing in this network can be pruned by {granularity}.")
+    n, batches = split_batches(task, split, batch_size=BATCH, limit=limit)
+    about = {
+        "model": getattr(module, "architecture", None),
+        "task": task.name,
+        "split": split,
+        "granularity": granularity,
+        "criterion": criterion,
+        "seed": seed,
+        "n": n,
+        "classes": len(task.classes),
+        "keys": tuple(target.key for target in targets),
+        "ratios": tuple(sorted(set(map(float, ratios)))),
+    }
+    return Walk(module, targets, tuple(batches), about, stop or threading.Event())
+
+
+@dataclass
+class Target:
+    """One key of a scan: what it is made of and which parts go first.
+
+    Args:
+        key: group id or layer name.
+        scores: (size,), higher = keep.
+        group: the group; None for a layer.
+        weight: qualified name of a layer's weight; "" for a group.
+    """
+
+    key: str
+    scores: Tensor
+    group: Group | None = None
+    weight: str = ""
+
+    def kept(self, ratio: float) -> int:
+        """How many parts stay; single weights may all go."""
+        return kept_count(len(self.scores), ratio, minimum=self.group.minimum if self.group else 0)
+
+    @property
+    def tensors(self) -> set[str]:
+        """Names of the parameters and buffers that pruning changes."""
+        return {member.parameter for member in self.group.members} if self.group else {self.weight}
+
+    def zero(self, tensors: Mapping[str, Tensor], keep: Tensor) -> None:
+        """Set what is not kept to zero, in place.
+
+        Args:
+            tensors: the network's parameters and buffers by name.
+            keep: (size,), bool, True = keep.
+        """
+        if self.group:
+            zero_units(tensors, self.group, keep)
+        else:
+            weight = tensors[self.weight]
+            weight.masked_fill_(~keep.view_as(weight).to(weight.device), 0)
+
+
+@dataclass
+class Walk:
+    """A scan under way: iterate to measure, `scan()` for what was measured so far.
+
+    All keys are measured at the largest ratio first, then at the middle one, then between: after a few points
+    there is a coarse curve of every key. Iterating again goes on where it was left.
+    """
+
+    module: nn.Module
+    targets: Sequence[Target]
+    batches: Sequence[Batch]
+    about: dict
+    stop: threading.Event
+    points: list[ScanPoint] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._working = copy.deepcopy(self.module)
+        self._tensors = named_tensors(self._working)
+        self._whole = named_tensors(self.module)
+        self._known: dict[tuple[str, int], Measured] = {}
+
+    @property
+    def total(self) -> int:
+        """Points of the finished scan."""
+        return len(self.targets) * len(self.about["ratios"])
+
+    @cached_property
+    def dense(self) -> Measured:
+        """The network as it is; measured at first use."""
+        *_, report = measure(self.module, self.batches, self.about["n"], self.about["split"])
+        return _measured(report)
+
+    def scan(self) -> Scan:
+        """What was measured so far."""
+        return Scan(**self.about, dense=self.dense, points=tuple(self.points))
+
+    def __iter__(self) -> Iterator[ScanPoint]:
+        done = {(point.key, point.ratio) for point in self.points}
+        for ratio in coarse_first(self.about["ratios"]):
+            for target in self.targets:
+                if (target.key, ratio) in done:
+                    continue
+                point = self._point(target, ratio)
+                if point is None:
+                    return
+                self.points.append(point)
+                yield point
+
+    def _point(self, target: Target, ratio: float) -> ScanPoint | None:
+        """One point; None if the walk was stopped."""
+        size, kept = len(target.scores), target.kept(ratio)
+        if kept == size:
+            self._known[target.key, kept] = self.dense
+        if (target.key, kept) not in self._known:
+            report = self._pruned(target, keep_by_rank(target.scores, kept))
+            if report is None:
+                return None
+            self._known[target.key, kept] = _measured(report)
+        found = self._known[target.key, kept]
+        return ScanPoint(**dict(found), key=target.key, ratio=ratio, kept=kept, size=size)
+
+    @torch.no_grad()
+    def _pruned(self, target: Target, keep: Tensor) -> Report | None:
+        """Prune the working copy in place, measure, and make it whole again; None if stopped meanwhile."""
+        steps = measure(self._working, self.batches, self.about["n"], self.about["split"])
+        try:
+            target.zero(self._tensors, keep)
+            last = deque(takewhile(lambda _: not self.stop.is_set(), steps), maxlen=1)
+            return last[0] if last and last[0].complete else None
+        finally:
+            for name in target.tensors:
+                self._tensors[name].copy_(self._whole[name])
+
+
+def coarse_first(ratios: Sequence[float]) -> list[float]:
+    """The largest ratio, the smallest, then again and again the middles of what lies between."""
+    ordered = sorted(ratios, reverse=True)
+    if len(ordered) < 3:
+        return ordered
+    result, gaps = [ordered[0], ordered[-1]], [(0, len(ordered) - 1)]
+    while gaps:
+        low, high = gaps.pop(0)
+        if high - low > 1:
+            middle = (low + high) // 2
+            result.append(ordered[middle])
+            gaps += [(low, middle), (middle, high)]
+    return result
+
+
+def _groups(
+    module: nn.Module,
+    task: Task,
+    criterion: str,
+    example_inputs: Sequence[Tensor],
+    structure: Structure | None,
+    scores: Mapping[str, Tensor] | None,
+    seed: int,
+) -> list[Target]:
+    """The groups that the criterion can score."""
+    groups = (structure or find_structure(module, example_inputs)).groups
+    if scores is None:
+        cannot = unscorable(module, groups, criterion)
+        groups = tuple(group for group in groups if group.id not in cannot)
+        statistics = _statistics(module, task, criterion)
+        scores = score_groups(module, groups, criterion, statistics=statistics, seed=seed)
+    return [
+        Target(group.id, scores[group.id], group=group)
+        for group in groups
+        if group.id in scores and group.size > group.minimum
+    ]
+
+
+def _layers(
+    module: nn.Module,
+    task: Task,
+    criterion: str,
+    example_inputs: Sequence[Tensor],
+    structure: Structure | None,
+    scores: Mapping[str, Tensor] | None,
+    seed: int,
+) -> list[Target]:
+    """The layers whose weights can be pruned."""
+    layers = [layer for layer in find_layers(module, example_inputs) if layer.prunable]
+    if scores is None:
+        statistics = _statistics(module, task, criterion)
+        scores = score_weights(module, layers, criterion, statistics=statistics, seed=seed)
+    return [
+        Target(layer.name, scores[layer.weight].flatten(), weight=layer.weight)
+        for layer in layers
+        if layer.weight and layer.weight in scores
+    ]
+
+
+def _statistics(module: nn.Module, task: Task, criterion: str) -> Statistics | None:
+    needs = CRITERIA[criterion].needs
+    return collect_statistics(module, task, needs) if needs else None
+
+
+def _measured(report: Report) -> Measured:
+    loss = report.loss if math.isfinite(report.loss) else None
+    return Measured(accuracy=report.accuracy, interval=report.interval, loss=loss)
