@@ -1,0 +1,96 @@
+"""The engine of Pruning Explorer: score, plan, mask or shrink, measure and save pruned PyTorch networks.
+
+It knows no screen: everything here works from a script, a notebook or the command line
+(`python -m pruning --help`). A whole pruning is a few lines::
+
+    loaded = pruning.load_model("digits-resnet")
+    task = pruning.load_task("digits")
+    groups = pruning.find_groups(loaded.module, loaded.example_inputs)
+    recipe = pruning.Recipe(rules={group.id: pruning.Rule(ratio=0.5) for group in groups})
+    plan = pruning.make_plan(loaded.module, recipe, example_inputs=loaded.example_inputs, task=task)
+    small = pruning.shrink(loaded.module, plan, loaded.example_inputs)
+    print(pruning.evaluate(small, task, split="test").accuracy)
+    pruning.save_checkpoint("small.safetensors", small, plan, recipe)
+"""
+
+from pruning.allocation import ALLOCATIONS, Allocation
+from pruning.checkpoint import (
+    LoadedCheckpoint,
+    checkpoint_size,
+    load_checkpoint,
+    loading_code,
+    model_card,
+    save_checkpoint,
+    self_check,
+)
+from pruning.cost import Cost, CostModel
+from pruning.criteria import CRITERIA, Criterion, score_groups, score_weights
+from pruning.evaluate import Report, evaluate, evaluate_batches, wilson
+from pruning.groups import Group, Member, Structure, find_groups, find_structure
+from pruning.latency import Timing, measure_latency, measure_layers
+from pruning.layers import Layer, find_layers, summary_text
+from pruning.masks import apply_masks
+from pruning.models import MODELS, LoadedModel, ModelSpec, build_model, load_model
+from pruning.plan import Plan, PlanEntry, make_plan
+from pruning.recipe import Recipe, Rule
+from pruning.sensitivity import Scan, ScanPoint, iter_scan, scan_sensitivity
+from pruning.shrink import shrink
+from pruning.statistics import Statistics, collect_statistics
+from pruning.tasks import TASKS, MissingData, Split, Task, load_task, set_data_dir
+
+__all__ = [
+    "ALLOCATIONS",
+    "CRITERIA",
+    "MODELS",
+    "TASKS",
+    "Allocation",
+    "Cost",
+    "CostModel",
+    "Criterion",
+    "Group",
+    "Layer",
+    "LoadedCheckpoint",
+    "LoadedModel",
+    "Member",
+    "MissingData",
+    "ModelSpec",
+    "Plan",
+    "PlanEntry",
+    "Recipe",
+    "Report",
+    "Rule",
+    "Scan",
+    "ScanPoint",
+    "Split",
+    "Statistics",
+    "Structure",
+    "Task",
+    "Timing",
+    "apply_masks",
+    "build_model",
+    "checkpoint_size",
+    "collect_statistics",
+    "evaluate",
+    "evaluate_batches",
+    "find_groups",
+    "find_layers",
+    "find_structure",
+    "iter_scan",
+    "load_checkpoint",
+    "load_model",
+    "load_task",
+    "loading_code",
+    "make_plan",
+    "measure_latency",
+    "measure_layers",
+    "model_card",
+    "save_checkpoint",
+    "scan_sensitivity",
+    "score_groups",
+    "score_weights",
+    "self_check",
+    "set_data_dir",
+    "shrink",
+    "summary_text",
+    "wilson",
+]
