@@ -47,7 +47,7 @@ def load_model(name: str, weights: Path | str | bytes | None = None) -> LoadedMo
         ValueError: in one sentence, if there is no such model, or its file is unreadable, hostile, of another
             architecture, or holds a value that is not finite.
     """
-    from pruning.checkpoint.read import check_state_dict, read_state_dict
+    from pruning.checkpoint.read import check_finite, check_state_dict, read_state_dict
 
     spec = MODELS[name]
     source = _shipped(name) if weights is None else weights
@@ -55,10 +55,13 @@ def load_model(name: str, weights: Path | str | bytes | None = None) -> LoadedMo
     module = build_model(name)
     check_state_dict(module, state)
     module.load_state_dict(state)
+    check_finite(module.state_dict())  # a float64 can be finite in its file and infinite as float32
+    inputs = example_inputs(spec)
+    _check_outputs(module.eval(), inputs)
     return LoadedModel(
         name=name,
-        module=module.eval(),
-        example_inputs=example_inputs(spec),
+        module=module,
+        example_inputs=inputs,
         provenance=_provenance(name, weights),
         task=spec.task,
         card=read_card(name) if weights is None else {},
@@ -88,6 +91,14 @@ def _shipped(name: str) -> Path:
             f"The weights of {name} are not in {ASSETS}; make them with: python -m pruning train {name}"
         )
     return path
+
+
+def _check_outputs(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+    """Finite tensors can still make a broken network, by a negative variance for one."""
+    with torch.inference_mode():
+        outputs = module(*inputs)
+    if not torch.isfinite(outputs).all():
+        raise ValueError("The weights give NaN or infinite outputs on an example image; the file is damaged.")
 
 
 def _provenance(name: str, weights: Path | str | bytes | None) -> str:

@@ -68,8 +68,8 @@ def describe(training: Training, task: Task) -> str:
     precision = "bfloat16 with float32 weights" if training.low_precision else "float32"
     return (
         f"{training.epochs} epochs on the {len(task.train):,} training images alone, "
-        f"{training.batch_size} a step, {changed}. {optimizer}, learning rate {training.lr:g} after a warm-up "
-        f"over {training.warmup:.0%} of the steps, then down to 0 along a cosine; weight decay "
+        f"{training.batch_size} a step, {changed}. {optimizer}, learning rate {training.lr:g} after a "
+        f"warm-up over {training.warmup:.0%} of the steps, then down to 0 along a cosine; weight decay "
         f"{training.weight_decay:g}{smoothing}; {precision}; seed {training.seed}. "
         "The weights are those after the last epoch; no validation or test image chose anything."
     )
