@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves, tree_map
 
+from pruning.evaluate import evaluating
 from pruning.groups import Structure, find_structure
 from pruning.groups.repair import repair_layers, repair_sizes
-from pruning.layers import private_copy
 from pruning.masks import apply_masks
 
 if TYPE_CHECKING:
@@ -123,7 +123,8 @@ def _sliced(tensor: Tensor, dims: Mapping[int, Tensor]) -> Tensor:
 def _run(module: nn.Module, inputs: tuple[Any, ...]) -> list[Tensor]:
     """Its outputs in eval mode."""
     try:
-        results = private_copy(module)(*inputs)
+        with evaluating(module):
+            results = module(*inputs)
     except Exception as error:
         cause = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ValueError(

@@ -17,6 +17,11 @@ from pruning.groups.rules import rule_for
 from pruning.groups.tracer import Tracer
 from pruning.groups.types import Extent, Fixed, Group, Kind, Member, Role, Size, Structure, Work
 
+_OWN_WIDTHS: dict[type[nn.Module], str] = {
+    nn.MultiheadAttention: "its layer `{}` computes the width of a head from the width of the embedding",
+    nn.RNNBase: "its layer `{}` is recurrent, and recurrent layers have no rule yet",
+}
+
 
 def find_structure(module: nn.Module, example_inputs: Sequence[Any]) -> Structure:
     """Find every group of coupled channels, what stays fixed, and what the forward pass computes.
@@ -42,11 +47,11 @@ def find_groups(module: nn.Module, example_inputs: Sequence[Any]) -> tuple[Group
 
 def _refused(module: nn.Module) -> list[tuple[str, str]]:
     """Parameters of layers whose own code computes widths that no attribute could repair."""
-    why = "its layer `{}` computes the width of a head from the width of the embedding"
     return [
         (f"{name}.{own}" if name else own, why.format(name))
         for name, child in module.named_modules()
-        if isinstance(child, nn.MultiheadAttention)
+        for kind, why in _OWN_WIDTHS.items()
+        if isinstance(child, kind)
         for own, _ in child.named_parameters()
     ]
 

@@ -12,7 +12,7 @@ import torch
 from pruning.groups.explain import explain, operations
 from pruning.groups.labels import FIXED, Vector
 from pruning.groups.tracer import Tracer
-from pruning.groups.types import Extent, Fixed, Group, Kind, Member, Size, Structure, Work
+from pruning.groups.types import Extent, Fixed, Group, Kind, Member, Role, Size, Structure, Work
 
 Place = tuple[str, int]  # a parameter and one of its dimensions
 Shape = tuple[tuple[object, int], ...]  # where the entries of a unit lie, and how many in each place
@@ -60,7 +60,7 @@ def assemble(tracer: Tracer, shapes: dict[str, tuple[int, ...]], refused: dict[s
             Work(note.scope, note.kind, note.constant, tuple(extent(labels) for labels in note.dims))
             for note in tracer.works
         ),
-        sizes=tuple(Size(note.scope, note.value, extent(note.labels)) for note in tracer.sizes),
+        sizes=tuple(Size(note.scope, note.call, note.value, extent(note.labels)) for note in tracer.sizes),
         batch=tracer.recording.batch,
     )
 
@@ -93,10 +93,7 @@ def _groups(tracer: Tracer, families: list[list[_Unit]]) -> tuple[Group, ...]:
     taken: Counter[str] = Counter()
     touching = [(note, tracer.labels.find(note.labels).tolist()) for note in tracer.notes]
     for units in families:
-        members = tuple(
-            Member(name, dim, tracer.roles.get((name, dim), "norm"), _index(units, (name, dim)))
-            for name, dim in units[0].entries
-        )
+        members = _members(tracer, units)
         roots = {unit.root for unit in units}
         notes = [note for note, touched in touching if not roots.isdisjoint(touched)]
         first = next((member for member in members if member.role == "producer"), members[0])
@@ -118,7 +115,23 @@ def _groups(tracer: Tracer, families: list[list[_Unit]]) -> tuple[Group, ...]:
     return tuple(groups)
 
 
+def _members(tracer: Tracer, units: list[_Unit]) -> tuple[Member, ...]:
+    """Where the units lie; a bias added apart from its weight belongs to the layer that makes the units."""
+    roles: dict[Place, Role] = {place: tracer.roles.get(place, "norm") for place in units[0].entries}
+    makers = {name.rpartition(".")[0] for (name, _), role in roles.items() if role == "producer"} - {""}
+    return tuple(
+        Member(
+            parameter=name,
+            dim=dim,
+            role="producer" if role == "norm" and name.rpartition(".")[0] in makers else role,
+            index=_index(units, (name, dim)),
+        )
+        for (name, dim), role in roles.items()
+    )
+
+
 def _index(units: list[_Unit], place: Place) -> torch.Tensor:
+    """(size, m): the entries of each unit there."""
     return torch.from_numpy(np.array([unit.entries[place] for unit in units]))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from pruning.groups.tracer import Note
 from pruning.groups.types import Kind, Member
@@ -25,21 +25,25 @@ _WHY = {
     "reshape": "they are reshaped into blocks that stay whole in {where}",
     "pad": "zero channels are put beside them in {where}",
 }
-_ORDER = list(_WHY)
+_BLOCKS = ("grouped", "split", "reshape")  # these alone tie entries of one layer to each other
 
 
 def explain(kind: Kind, members: Sequence[Member], notes: Sequence[Note]) -> str:
     """One or two sentences on why the members are coupled."""
     makers = _layers(members, "producer")
-    reasons = [_WHY[name].format(where=_listing(where)) for name, where in _places(notes).items()]
-    if len(makers) > 1 and reasons:
-        text = f"{_listing(makers)} are coupled because {_clauses(reasons)}."
-    elif len(makers) > 1:
-        text = f"{_listing(makers)} are coupled because what reads them treats their outputs as one."
-    elif reasons:
-        text = f"{_capital(_UNITS[kind])} of {_listing(makers)} go as a whole because {_clauses(reasons)}."
+    places = _places(notes)
+    units = f"{_UNITS[kind][:1].upper()}{_UNITS[kind][1:]} of {_listing(makers)}"
+    block = max((m.index.shape[1] for m in members if m.role == "producer"), default=1)
+    blocks = [name for name in places if name in _BLOCKS]
+    if len(makers) > 1:
+        reasons = _clauses(places) or "the same layer reads them, or the same weight makes them"
+        text = f"{_listing(makers)} are coupled because {reasons}."
+    elif kind == "head":
+        text = f"{units} go as a whole because {_clauses(places)}."
+    elif blocks and block > 1:
+        text = f"{units} go in blocks of {block} because {_clauses({name: places[name] for name in blocks})}."
     else:
-        text = f"{_capital(_UNITS[kind])} of {_listing(makers)} can go one by one." if makers else ""
+        text = f"{units} can go one by one." if makers else ""
     return " ".join(sentence for sentence in (text, _followers(members)) if sentence)
 
 
@@ -61,7 +65,7 @@ def _followers(members: Sequence[Member]) -> str:
 def _places(notes: Sequence[Note]) -> dict[str, list[str]]:
     """Kind of operation -> module paths, kinds in a fixed order."""
     places: dict[str, list[str]] = {}
-    for kind in _ORDER:
+    for kind in _WHY:
         where = list(dict.fromkeys(note.scope for note in notes if note.kind == kind))
         if where:
             places[kind] = where
@@ -81,9 +85,5 @@ def _listing(names: Sequence[str]) -> str:
     return quoted[0] if len(quoted) == 1 else ", ".join(quoted[:-1]) + " and " + quoted[-1] if quoted else ""
 
 
-def _clauses(reasons: Sequence[str]) -> str:
-    return ", and because ".join(reasons)
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]
+def _clauses(places: Mapping[str, Sequence[str]]) -> str:
+    return ", and because ".join(_WHY[name].format(where=_listing(where)) for name, where in places.items())

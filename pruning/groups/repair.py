@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from torch import Tensor, nn
 
-from pruning.groups.types import Extent, Structure
+from pruning.groups.types import Extent, Size, Structure
 
 
 def repair_layers(module: nn.Module) -> None:
@@ -21,65 +22,55 @@ def repair_layers(module: nn.Module) -> None:
 def repair_sizes(module: nn.Module, structure: Structure, keep: Mapping[str, Tensor]) -> None:
     """Set the integers that other modules keep as attributes and use in their forward, such as a head count.
 
-    The recording knows each integer that a module's forward used and what it counts; an attribute (or an
-    entry of a tuple) of that value takes the new one. Where one old value has several new ones, attributes
-    are matched in the order in which the forward uses them. A wrong match does not get far: `shrink` compares
-    outputs.
+    The recording knows each integer that a module's forward used and what it counts. An attribute of that
+    value takes the new one; where one old value has several new ones, attributes are matched in the order in
+    which the forward uses them. A list or tuple is matched as a whole, with integers used side by side.
+    A wrong match does not get far: `shrink` compares outputs.
 
     Args:
         module: already sliced; changed in place.
         structure: of the network before.
         keep: group id -> (size,) bool, True = keep.
     """
-    for path, values in _used(structure).items():
+    used: dict[str, list[Size]] = defaultdict(list)
+    for size in structure.sizes:
+        used[size.module].append(size)
+    for path, sizes in used.items():
         owner = module.get_submodule(path)
         if type(owner).__module__.startswith("torch.nn") and not isinstance(owner, nn.Unflatten):
-            continue
-        places = {old: list(_places(owner, old)) for old in values}
-        for old, extents in values.items():
-            new = [extent.length(keep) for extent in extents.values()]
-            for number, place in enumerate(places[old]):
-                _write(owner, place, _choose(old, new, number, len(places[old])))
+            continue  # these keep sizes only beside their parameters
+        held = {name: value for name, value in vars(owner).items() if not name.startswith("_")}
+        for name, values in held.items():
+            if isinstance(values, (list, tuple)) and (new := _run_of(list(values), sizes, keep)):
+                setattr(owner, name, type(values)(new))
+        for value in {size.value for size in sizes}:
+            names = [
+                name for name, held_value in held.items() if type(held_value) is int and held_value == value
+            ]
+            for number, name in enumerate(names):
+                setattr(owner, name, _choose(value, sizes, keep, number, len(names)))
 
 
-def _used(structure: Structure) -> dict[str, dict[int, dict[tuple[Any, ...], Extent]]]:
-    """Module path -> value -> the different things of that size, in order of use."""
-    used: dict[str, dict[int, dict[tuple[Any, ...], Extent]]] = {}
-    for size in structure.sizes:
-        units = tuple((name, tuple(index.tolist())) for name, index in size.extent.units.items())
-        extents = used.setdefault(size.module, {}).setdefault(size.value, {})
-        extents.setdefault((size.extent.fixed, *units), size.extent)
-    return used
+def _run_of(values: list[Any], sizes: Sequence[Size], keep: Mapping[str, Tensor]) -> list[int] | None:
+    """The new values of integers that one call used side by side, None if there is no such call."""
+    for start in range(len(sizes) - len(values) + 1):
+        run = sizes[start : start + len(values)]
+        if values and len({size.call for size in run}) == 1 and [size.value for size in run] == values:
+            return [size.extent.length(keep) for size in run]
+    return None
 
 
-def _choose(old: int, new: list[int], number: int, places: int) -> int:
+def _choose(value: int, sizes: Sequence[Size], keep: Mapping[str, Tensor], number: int, places: int) -> int:
     """The new value of one of several attributes that had the same value."""
+    extents: dict[tuple[Any, ...], Extent] = {}
+    for size in sizes:
+        if size.value == value:
+            units = tuple((name, tuple(index.tolist())) for name, index in size.extent.units.items())
+            extents.setdefault((size.extent.fixed, *units), size.extent)
+    new = [extent.length(keep) for extent in extents.values()]
     if len(new) == places:
         return new[number]
-    changed = [value for value in new if value != old]
-    return changed[0] if changed else old
-
-
-def _places(owner: nn.Module, value: int) -> Iterator[tuple[str, int | None]]:
-    """Attributes of that value, and positions in tuples and lists of integers that hold it."""
-    for name, held in vars(owner).items():
-        if name.startswith("_") or isinstance(held, bool):
-            continue
-        if isinstance(held, int):
-            if held == value:
-                yield name, None
-        elif isinstance(held, (tuple, list)) and all(isinstance(entry, int) for entry in held):
-            yield from ((name, position) for position, entry in enumerate(held) if entry == value)
-
-
-def _write(owner: nn.Module, place: tuple[str, int | None], value: int) -> None:
-    name, position = place
-    if position is None:
-        setattr(owner, name, value)
-        return
-    entries = list(getattr(owner, name))
-    entries[position] = value
-    setattr(owner, name, type(getattr(owner, name))(entries))
+    return next((length for length in new if length != value), value)
 
 
 def _convolution(layer: Any) -> None:
@@ -87,7 +78,7 @@ def _convolution(layer: Any) -> None:
     if layer.transposed:
         layer.in_channels, layer.out_channels = out, inside * layer.groups
         return
-    if layer.groups > 1 and inside == 1:  # depthwise: the filters of each channel stay together
+    if layer.groups > 1 and layer.in_channels == layer.groups:  # depthwise: a channel takes its filters along
         layer.groups = out // (layer.out_channels // layer.groups)
     layer.in_channels, layer.out_channels = inside * layer.groups, out
 

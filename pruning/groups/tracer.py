@@ -67,6 +67,7 @@ class SizeNote:
     """An integer that the forward used, with the labels it counts."""
 
     scope: str
+    call: int
     value: int
     labels: Vector
 
@@ -93,10 +94,11 @@ class Tracer:
     works: list[WorkNote] = field(default_factory=list)
     sizes: list[SizeNote] = field(default_factory=list)
     call: Call | None = None
+    _number: int = 0
 
     def run(self) -> Tracer:
         """Apply a rule to every call, then fix what leaves the network."""
-        for call in self.recording.calls:
+        for self._number, call in enumerate(self.recording.calls):
             self.call = call
             self._visit(call)
         self.call = None
@@ -173,7 +175,7 @@ class Tracer:
     def size(self, labels: Vector) -> None:
         """Remember that the forward used the length of these labels as a number."""
         if len(labels) > 0:
-            self.sizes.append(SizeNote(self._scope, len(labels), labels))
+            self.sizes.append(SizeNote(self._scope, self._number, len(labels), labels))
 
     @property
     def where(self) -> str:

@@ -116,9 +116,13 @@ class Work:
 
 @dataclass(frozen=True, eq=False)
 class Size:
-    """An integer that the forward pass of `module` used and that follows the channels: a head count."""
+    """An integer that a call of the forward pass of `module` used: a head count, a length to cut at.
+
+    `call` numbers the calls, so that integers used together can be told from others of the same value.
+    """
 
     module: str
+    call: int
     value: int
     extent: Extent
 

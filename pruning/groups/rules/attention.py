@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pruning.groups.record import Call
+from pruning.groups.rules.matmul import WIDTH
 from pruning.groups.rules.registry import rule
 from pruning.groups.tracer import Tracer, Unsupported, Value
 
@@ -29,6 +30,7 @@ def attention(tracer: Tracer, call: Call) -> list[Value | None]:
             tracer.union(query.dims[dim], other.dims[dim])
     for labels in (query.dims[3], key.dims[3]):
         tracer.fix(labels, _SCORE)
+    tracer.fix(value.dims[3], WIDTH)
     for labels in (query.dims[2], key.dims[2], value.dims[2]):
         tracer.fix(labels, _TOKEN)
     for name in ("attn_mask", "attn_bias"):

@@ -7,6 +7,8 @@ from pruning.groups.rules.registry import rule
 from pruning.groups.tracer import Tracer, Unsupported, Value
 
 SUMMED = "{where} sums over it in a product of two computed tensors"
+# Exact, but the code of an attention layer has one number for the widths of queries, keys and values.
+WIDTH = "{where} multiplies two computed tensors of that width, and inside of heads nothing is removed yet"
 
 
 @rule("mm")
@@ -75,6 +77,7 @@ def _contract(tracer: Tracer, left: Value, left_dim: int, right: Value, right_di
     if left.origin is None and right.origin is None:
         tracer.fix(a, SUMMED)
         tracer.fix(b, SUMMED)
+        tracer.fix(right.dims[-1], WIDTH)
     tracer.union(a, b)
     tracer.role(left, left_dim, "consumer")
     tracer.role(right, right_dim, "consumer")
