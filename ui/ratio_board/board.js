@@ -15,7 +15,8 @@ class Board {
     this.shown = []; // as sorted and searched
     this.byKey = new Map();
     this.ofNode = new WeakMap();
-    this.anchor = null; // the row touched last: where a range starts, and what "like this" means
+    this.anchor = null; // where a range of rows starts
+    this.current = null; // the row touched last, which "like this" means
     this.together = 'step';
     this.shift = false;
     this.dense = null;
@@ -68,6 +69,7 @@ class Board {
     this.drag.forget(present);
     for (const [key, row] of this.byKey) if (!present.has(row)) this.byKey.delete(key);
     if (!present.has(this.anchor)) this.anchor = null;
+    if (!present.has(this.current)) this.current = null;
   }
 
   frame(data) {
@@ -121,7 +123,7 @@ class Board {
     this.tick.checked = shown.length > 0 && shown.every((row) => row.selected);
     this.tick.indeterminate = !this.tick.checked && shown.some((row) => row.selected);
     tools.none.disabled = !chosen.length;
-    tools.alike.disabled = !this.anchor;
+    tools.alike.disabled = !this.current;
     for (const how of ['step', 'same']) tools[how].setAttribute('aria-pressed', this.together === how);
   }
 
@@ -162,7 +164,6 @@ class Board {
 
   type(row, figure, start) {
     if (row.locked) return;
-    this.anchor = row;
     openEntry(row, figure, start, (ratio) => this.drag.typed(row, ratio, figure === row.kept));
   }
 
@@ -184,10 +185,7 @@ class Board {
     list.addEventListener('pointerdown', (event) => {
       const row = rowOf(event);
       this.shift = event.shiftKey;
-      if (!row || event.target !== row.track) return;
-      this.anchor = row;
-      this.summarise();
-      drag.pointerdown(event, row);
+      if (row && event.target === row.track) drag.pointerdown(event, row);
     });
     list.addEventListener('pointermove', drag.pointermove);
     list.addEventListener('pointerup', drag.pointerup);
@@ -195,6 +193,10 @@ class Board {
     list.addEventListener('lostpointercapture', drag.pointerup);
     list.addEventListener('keyup', drag.keyup);
     list.addEventListener('focusout', drag.keyup);
+    list.addEventListener('focusin', (event) => {
+      this.current = rowOf(event);
+      this.tools.alike.disabled = !this.current;
+    });
     list.addEventListener('click', (event) => {
       const row = rowOf(event);
       if (!row) return;
@@ -238,7 +240,7 @@ class Board {
     this.tick.addEventListener('change', () => this.select(this.shown, this.tick.checked));
     tools.all.addEventListener('click', () => this.select(this.shown));
     tools.none.addEventListener('click', () => this.select(this.rows, false));
-    tools.alike.addEventListener('click', () => this.select(this.shown.filter((row) => row.spec.kind === this.anchor.spec.kind)));
+    tools.alike.addEventListener('click', () => this.select(this.shown.filter((row) => row.spec.kind === this.current.spec.kind)));
     tools.step.addEventListener('click', together('step'));
     tools.same.addEventListener('click', together('same'));
     for (const action of ['undo', 'redo', 'reset']) tools[action].addEventListener('click', () => this.command(action));

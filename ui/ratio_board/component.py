@@ -9,6 +9,7 @@ from typing import Any
 import streamlit as st
 
 from ui.ratio_board.protocol import BoardState, Edit, Row, board_data, receive
+from ui.state import value as widget_value
 
 HERE = Path(__file__).parent
 SCRIPTS = (
@@ -93,7 +94,7 @@ def ratio_board(
 
 def _sent(key: str) -> Any:
     """What the browser sent last: Streamlit offers it nowhere but in the state of the component's own key."""
-    value = st.session_state.get(key)
+    value = widget_value(key)
     return value.get("edit") if isinstance(value, dict) else None
 
 

@@ -27,10 +27,10 @@ class Row:
         locked: a locked row does not move.
         minimum: units kept always.
         parameter_share, macs_share: share of the whole network, in [0, 1]; NaN = unknown, shown as a dash.
-        bins: counts of a histogram of the scores, lowest score first; any total (a sample will do); may be empty.
+        bins: counts of a histogram of the scores, lowest first; any total (a sample will do); may be empty.
         curve: (ratio, accuracy) measured by pruning this row alone; both in [0, 1]; may be empty.
         note: one short line under the name, such as what the group is coupled to.
-        kept: exact kept count at `ratio` where it differs from the board's own rule (global scope); None = the rule.
+        kept: count kept at `ratio` where it differs from the rule (global scope); None = the rule holds.
         multiple_of: overrides the board's for this row (single weights are never rounded).
     Raises:
         ValueError: if `size` is below 1 or `ratio` is not in [0, 1].

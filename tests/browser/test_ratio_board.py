@@ -1,0 +1,437 @@
+"""The ratio board in a real browser: what a hand does is what Python gets, and nothing jumps."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("playwright.sync_api", reason="pip install playwright to run the browser tests")
+from playwright.sync_api import Locator, Page, expect, sync_playwright
+
+HERE = Path(__file__).parent
+CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(not CHROMIUM, reason="no Chromium: install it or name it in CHROMIUM"),
+]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    port = free_port()
+    app = HERE / "apps" / "ratio_board_app.py"
+    options = {"server.port": port, "server.address": "127.0.0.1", "server.headless": "true"}
+    options |= {"browser.gatherUsageStats": "false", "server.fileWatcherType": "none"}
+    flags = [part for name, value in options.items() for part in (f"--{name}", str(value))]
+    server = subprocess.Popen(
+        [sys.executable, "-m", "streamlit", "run", str(app), *flags],
+        cwd=HERE.parents[1],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        until(lambda: not socket_refused(port), "the server to listen", seconds=60)
+        yield f"http://127.0.0.1:{port}/"
+    finally:
+        server.terminate()
+        server.wait(20)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"]
+        )
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def open_board(browser: Any, address: str) -> Iterator[Callable[..., Board]]:
+    contexts = []
+
+    def open_it(query: str = "", **options: Any) -> Board:
+        context = browser.new_context(viewport={"width": 1280, "height": 900}, **options)
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(20_000)
+        page.on("dialog", lambda dialog: pytest.fail(f"a dialog opened: {dialog.message}"))
+        page.goto(f"{address}?{query}")
+        board = Board(page)
+        board.row(0).wait_for()
+        return board
+
+    yield open_it
+    for context in contexts:
+        context.close()
+
+
+def socket_refused(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) != 0
+
+
+def until(holds: Callable[[], bool], what: str, seconds: float = 15) -> None:
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end, f"waited {seconds} s for {what}"
+        time.sleep(0.05)
+
+
+class Board:
+    """The board on a page, and Python's truth as the demo app prints it under the board."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        self.mouse = page.mouse
+
+    def row(self, i: int) -> Locator:
+        return self.page.locator(".rows .row:visible").nth(i)
+
+    def track(self, i: int) -> Locator:
+        return self.row(i).get_by_role("slider")
+
+    def ratio(self, i: int) -> float:
+        return float(self.track(i).get_attribute("aria-valuenow") or "nan") / 100
+
+    def point(self, i: int, ratio: float) -> tuple[float, float]:
+        self.row(i).scroll_into_view_if_needed()
+        # A row that was out of sight takes the pointer from its first frame on.
+        self.page.evaluate("() => new Promise(r => requestAnimationFrame(() => requestAnimationFrame(r)))")
+        box = self.row(i).locator(".lane").bounding_box()
+        assert box
+        return box["x"] + ratio * box["width"], box["y"] + box["height"] * 0.7
+
+    def drag(self, i: int, ratio: float, steps: int = 12, pause_ms: int = 0, release: bool = True) -> None:
+        x, y = self.point(i, self.ratio(i))
+        self.mouse.move(x, y)
+        self.mouse.down()
+        end, _ = self.point(i, ratio)
+        for step in range(1, steps + 1):
+            self.mouse.move(x + (end - x) * step / steps, y)
+            if pause_ms:
+                self.page.wait_for_timeout(pause_ms)
+        if release:
+            self.mouse.up()
+
+    def tool(self, name: str) -> Locator:
+        return self.page.get_by_role("button", name=name, exact=True)
+
+    def truth(self) -> dict[str, Any]:
+        return dict(json.loads(self.page.locator(".st-key-truth").inner_text()))
+
+    def log(self, action: str = "edit") -> list[dict[str, Any]]:
+        return [entry for entry in self.truth()["log"] if entry["action"] == action]
+
+    def python(self, i: int) -> float:
+        """The ratio that Python holds for the i-th row of the network."""
+        return float(list(self.truth()["ratios"].values())[i])
+
+    def settles(self, i: int, ratio: float) -> None:
+        """Both sides come to hold this ratio."""
+        until(lambda: abs(self.python(i) - ratio) < 1e-9, f"Python to hold {ratio} in row {i}")
+        assert self.ratio(i) == pytest.approx(ratio, abs=5e-4)
+
+
+def test_a_drag_reaches_python_live_and_at_the_end(open_board):
+    board = open_board()
+    board.drag(1, 0.71, steps=40, pause_ms=25)
+    board.settles(1, 0.71)
+    log = board.log()
+    live = [entry for entry in log if not entry["final"]]
+    assert 3 <= len(live) <= 25, "40 moves over a second at no more than about 12 events a second"
+    assert [entry["final"] for entry in log] == [False] * len(live) + [True]
+    assert all(set(entry["ratios"]) <= {"stage0.1.conv2#1"} for entry in log), "only what moved is sent"
+    values = [entry["ratios"]["stage0.1.conv2#1"] for entry in live]
+    assert values == sorted(values)
+    assert board.row(1).locator(".ratio .value").inner_text() == "71 %"
+
+
+def test_a_grabbed_handle_does_not_jump_and_a_click_on_the_track_does(open_board):
+    board = open_board()
+    x, y = board.point(1, 0.29)
+    board.mouse.move(x + 8, y)
+    board.mouse.down()
+    assert board.ratio(1) == 0.29
+    board.mouse.up()
+    board.mouse.click(*board.point(1, 0.6))
+    board.settles(1, 0.6)
+    assert board.log()[0]["ratios"] == {"stage0.1.conv2#1": 0.6}
+
+
+def test_kept_counts_follow_at_once(open_board):
+    board = open_board()
+    board.drag(2, 0.25, release=False)
+    expect(board.row(2).locator(".count .value")).to_have_text("48")
+    expect(board.row(2).locator(".count .under")).to_have_text("of 64")
+    board.mouse.up()
+
+
+def test_escape_takes_a_drag_back(open_board):
+    board = open_board()
+    board.drag(1, 0.8, pause_ms=20, release=False)
+    assert board.ratio(1) == 0.8
+    board.page.keyboard.press("Escape")
+    board.mouse.up()
+    until(lambda: any(entry["final"] for entry in board.log()), "the end of the drag")
+    board.settles(1, 0.29)
+
+
+def test_keys_move_a_handle(open_board):
+    board = open_board()
+    press = board.page.keyboard.press
+    board.track(1).focus()
+    for key, ratio in [
+        ("ArrowRight", 0.30),
+        ("ArrowUp", 0.31),
+        ("ArrowLeft", 0.30),
+        ("PageUp", 0.40),
+        ("PageDown", 0.30),
+        ("Shift+ArrowRight", 0.301),
+        ("End", 1.0),
+        ("Home", 0.0),
+    ]:
+        press(key)
+        assert board.ratio(1) == pytest.approx(ratio), key
+    board.settles(1, 0.0)
+    assert board.track(1).get_attribute("aria-valuetext") == "0 % pruned, 32 of 32 filters kept"
+    press("Alt+ArrowDown")
+    expect(board.track(2)).to_be_focused()
+
+
+def test_a_held_key_is_one_gesture(open_board):
+    board = open_board()
+    board.track(1).focus()
+    for _ in range(20):
+        board.page.keyboard.down("ArrowRight")
+        board.page.wait_for_timeout(20)
+    board.page.keyboard.up("ArrowRight")
+    board.settles(1, 0.49)
+    assert sum(entry["final"] for entry in board.log()) == 1
+
+
+def test_numbers_can_be_typed(open_board):
+    board = open_board()
+    keyboard = board.page.keyboard
+    board.track(2).focus()
+    keyboard.press("Enter")
+    keyboard.type("62.5 %")
+    keyboard.press("Enter")
+    board.settles(2, 0.625)
+    expect(board.track(2)).to_be_focused()
+    keyboard.type("3")
+    keyboard.type("0")
+    keyboard.press("Enter")
+    board.settles(2, 0.30)
+    board.row(2).locator(".count .value").click()
+    keyboard.type("12")
+    keyboard.press("Enter")
+    board.settles(2, 1 - 12 / 64)
+    expect(board.row(2).locator(".count .value")).to_have_text("12")
+    for refused in ("", "abc", "-3", "1e9", "<b>"):
+        board.row(2).locator(".ratio .value").click()
+        keyboard.press("Control+A")
+        keyboard.press("Delete")
+        keyboard.type(refused)
+        keyboard.press("Enter")
+        assert board.ratio(2) == pytest.approx(1 - 12 / 64, abs=1e-3), refused
+    board.row(2).locator(".ratio .value").click()
+    keyboard.type("99")
+    keyboard.press("Escape")
+    board.settles(2, 1 - 12 / 64)
+
+
+def test_a_locked_row_does_not_move(open_board):
+    board = open_board()
+    board.drag(3, 0.8)
+    board.track(3).focus()
+    board.page.keyboard.press("PageUp")
+    assert board.ratio(3) == 0.17
+    assert board.track(3).get_attribute("aria-disabled") == "true"
+    board.page.get_by_role("button", name="Unlock stage0.3.conv2").click()
+    until(lambda: board.truth()["locked"] == [], "Python to unlock")
+    board.drag(3, 0.8)
+    board.settles(3, 0.8)
+    board.track(3).focus()
+    board.page.keyboard.press("l")
+    until(lambda: board.truth()["locked"] == ["stage0.3.conv2#3"], "Python to lock")
+    board.drag(3, 0.1)
+    board.settles(3, 0.8)
+
+
+def test_selected_rows_move_by_the_same_step(open_board):
+    board = open_board()
+    board.row(1).locator(".pick").click()
+    board.row(4).locator(".pick").click(modifiers=["Shift"])
+    expect(board.page.get_by_text("4 selected")).to_be_visible()
+    board.drag(2, 0.78)  # from 0.58: a step of 0.2
+    board.settles(2, 0.78)
+    board.settles(1, 0.49)
+    board.settles(3, 0.17)  # locked
+    board.settles(4, 0.66)
+    assert len([entry for entry in board.log() if entry["final"]]) == 1
+
+
+def test_selected_rows_move_to_the_same_ratio(open_board):
+    board = open_board()
+    board.row(1).locator(".pick").click()
+    board.row(6).locator(".pick").click()
+    board.tool("Selected rows move to the same ratio").click()
+    board.drag(6, 0.5)
+    board.settles(6, 0.5)
+    board.settles(1, 0.5)
+    board.settles(2, 0.58)
+
+
+def test_a_step_past_the_end_comes_back_with_the_differences(open_board):
+    board = open_board()
+    board.row(1).locator(".pick").click()
+    board.row(2).locator(".pick").click()
+    board.drag(2, 0.0, release=False)
+    assert (board.ratio(1), board.ratio(2)) == (0.0, 0.0)
+    x, y = board.point(2, 0.58)
+    board.mouse.move(x, y)
+    assert (board.ratio(1), board.ratio(2)) == (0.29, 0.58)
+    board.mouse.up()
+
+
+def test_search_then_select_what_is_shown(open_board):
+    board = open_board()
+    board.page.get_by_label("Find a layer by name").fill("stage1.")
+    expect(board.page.locator(".rows .row:visible")).to_have_count(4)
+    board.tool("Select all rows shown").click()
+    board.page.get_by_label("Find a layer by name").fill("")
+    expect(board.page.get_by_text("12 rows · 4 selected")).to_be_visible()
+    board.track(0).focus()
+    board.tool("Select rows like this one").click()
+    expect(board.page.get_by_text("12 rows · 8 selected")).to_be_visible()
+    board.page.get_by_label("Find a layer by name").fill("nothing has this name")
+    expect(board.page.get_by_text("No layer's name contains")).to_be_visible()
+    board.page.get_by_label("Find a layer by name").fill("")
+    board.tool("Select no rows").click()
+    expect(board.page.get_by_text("selected")).to_have_count(0)
+
+
+def test_rows_can_be_sorted_and_edits_still_reach_their_own_row(open_board):
+    board = open_board()
+    board.page.get_by_label("Order of the rows").select_option("parameters")
+    expect(board.row(0).locator(".name")).to_have_text("<b onclick=alert(1)>hostile</b>")
+    expect(board.row(1).locator(".name")).to_have_text("stage2.2.conv1")
+    board.drag(1, 0.44)
+    until(lambda: abs(board.python(10) - 0.44) < 1e-9, "Python to hold the sorted row's ratio")
+
+
+def test_undo_redo_and_reset_are_events(open_board):
+    board = open_board()
+    assert board.tool("Undo").is_disabled()
+    board.drag(1, 0.7)
+    board.settles(1, 0.7)
+    expect(board.tool("Undo")).to_be_enabled()
+    board.page.keyboard.press("Control+z")
+    board.settles(1, 0.29)
+    expect(board.tool("Redo")).to_be_enabled()
+    board.page.keyboard.press("Control+Shift+Z")
+    board.settles(1, 0.7)
+    expect(board.tool("Undo")).to_be_enabled()
+    board.tool("Undo").click()
+    board.settles(1, 0.29)
+    board.tool("Reset all ratios").click()
+    until(lambda: len(board.log("reset")) == 1, "the reset event")
+
+
+def test_a_preset_by_python_is_taken_over_and_can_be_dragged_from(open_board):
+    board = open_board()
+    board.drag(1, 0.7)
+    board.settles(1, 0.7)
+    board.page.get_by_role("button", name="Preset").click()
+    board.settles(1, 0.5)
+    board.settles(7, 0.5)
+    board.drag(7, 0.2)
+    board.settles(7, 0.2)
+    board.settles(1, 0.5)
+
+
+def test_a_rerun_during_a_drag_disturbs_nothing(open_board):
+    board = open_board("n=40&ticking=1&height=400")
+    page = board.page
+    page.get_by_label("Find a layer by name").fill("conv")
+    board.row(20).scroll_into_view_if_needed()
+    board.row(20).locator(".pick").click()
+    scrolled = page.locator(".scroll").evaluate("e => e.scrollTop")
+    page.locator(".rows").evaluate("e => { e.dataset.same = 'yes' }")
+    board.drag(20, 0.9, release=False)
+    runs, held = board.truth()["runs"], board.ratio(20)
+    until(lambda: board.truth()["runs"] > runs + 4, "five reruns")
+    assert board.ratio(20) == held == 0.9
+    assert page.locator(".rows").get_attribute("data-same") == "yes"
+    x, y = board.point(20, 0.33)
+    board.mouse.move(x, y)
+    assert board.ratio(20) == 0.33, "the same drag goes on"
+    board.mouse.up()
+    until(lambda: board.log()[-1]["final"], "the release")
+    assert list(board.log()[-1]["ratios"].values()) in ([], [0.33])
+    runs = board.truth()["runs"]
+    until(lambda: board.truth()["runs"] > runs + 2, "more reruns")
+    assert board.ratio(20) == 0.33
+    assert page.locator(".scroll").evaluate("e => e.scrollTop") == scrolled
+    assert page.get_by_label("Find a layer by name").input_value() == "conv"
+    assert board.row(20).get_by_role("checkbox").is_checked()
+
+
+def test_no_quick_edit_is_lost(open_board):
+    board = open_board()
+    for _ in range(8):
+        for i in (0, 1, 2, 4):
+            board.track(i).focus()
+            board.page.keyboard.press("ArrowRight")
+    for i, before in ((0, 0.0), (1, 0.29), (2, 0.58), (4, 0.46)):
+        board.settles(i, round(before + 0.08, 2))
+
+
+def test_120_rows_scroll_select_and_move_together(open_board):
+    board = open_board("n=120")
+    expect(board.page.locator(".rows .row")).to_have_count(120)
+    board.drag(119, 0.5)
+    until(lambda: abs(board.python(119) - 0.5) < 1e-9, "the last row")
+    board.tool("Select all rows shown").click()
+    board.tool("Selected rows move to the same ratio").click()
+    board.drag(60, 0.35, pause_ms=20)
+    unlocked = [0.35] * 119
+    until(lambda: sorted(board.truth()["ratios"].values()) == [0.17, *unlocked], "119 rows to move")
+    expect(board.page.get_by_text("120 rows · 120 selected · 1 locked")).to_be_visible()
+
+
+def test_a_finger_taps_and_does_not_scroll_values_away(open_board):
+    board = open_board(has_touch=True)
+    board.page.touchscreen.tap(*board.point(1, 0.8))
+    board.settles(1, 0.8)
+    assert board.track(1).evaluate("e => getComputedStyle(e).touchAction") == "pan-y"
+
+
+def test_names_are_text_and_every_control_has_a_name(open_board):
+    board = open_board("n=6")
+    expect(board.row(0).locator(".name")).to_have_text("<b onclick=alert(1)>hostile</b>")
+    assert board.page.locator(".rows .name > *").count() == 0
+    unnamed = board.page.locator(".board").evaluate(
+        "b => [...b.querySelectorAll('button, input, select, [role=slider]')].filter("
+        "e => !e.getAttribute('aria-label') && !e.textContent.trim()).length"
+    )
+    assert unnamed == 0
+    assert board.page.get_by_role("slider", name="Pruning ratio of stage0.1.conv2").count() == 1
