@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import plotly.graph_objects as go
 
@@ -52,7 +53,7 @@ LIGHT = Palette(
     background="#FBFAF6",
     surface="#F2F0E9",
     text="#1D2721",
-    muted="#6B746E",
+    muted="#5F6862",
     grid="#E4E0D5",
     dense="#1E6B4F",
     pruned="#D9762E",
@@ -94,7 +95,44 @@ def fade(colour: str, opacity: float) -> str:
 def template(dark: bool) -> go.layout.Template:
     """The Plotly template of a theme; `ui.charts.show` sets it, a figure need not."""
     colours = palette(dark)
-    axis = {
+    edge = [{"marker": {"line": {"color": colours.background, "width": 1.5}}}]
+    flat = [{"marker": {"line": {"width": 0}}}]
+    heat = [{"colorbar": _colour_bar(colours), "colorscale": scale(colours.sequential)}]
+    traces = {"heatmap": heat, "histogram": flat, "bar": flat, "treemap": edge, "icicle": edge}
+    return go.layout.Template(layout=_layout(colours), data=traces)
+
+
+def _layout(colours: Palette) -> go.Layout:
+    label = {"family": FONT, "color": colours.text, "size": 13}
+    corner = {"x": 0, "xref": "container", "y": 0.98, "yref": "container", "yanchor": "top"}
+    return go.Layout(
+        font=label,
+        title={"font": {"size": 15, "weight": 600}, **corner},
+        paper_bgcolor=colours.background,
+        plot_bgcolor=colours.background,
+        colorway=colours.series,
+        colorscale={
+            "sequential": scale(colours.sequential),
+            "sequentialminus": scale(colours.sequential[::-1]),
+            "diverging": scale(colours.diverging),
+        },
+        coloraxis={"colorbar": _colour_bar(colours)},
+        hoverlabel={
+            "bgcolor": colours.surface,
+            "bordercolor": colours.grid,
+            "font": label,
+            "align": "left",
+        },
+        legend={"font": {"color": colours.text, "size": 12}, "title": {"font": {"size": 12}}},
+        margin={"l": 8, "r": 8, "t": 48, "b": 8},
+        xaxis=_axis(colours),
+        yaxis=_axis(colours),
+        bargap=0.15,
+    )
+
+
+def _axis(colours: Palette) -> dict[str, Any]:
+    return {
         "gridcolor": colours.grid,
         "linecolor": colours.grid,
         "zerolinecolor": colours.grid,
@@ -104,49 +142,13 @@ def template(dark: bool) -> go.layout.Template:
         "title": {"font": {"color": colours.muted, "size": 13}, "standoff": 8},
         "automargin": True,
     }
-    colour_bar = {
+
+
+def _colour_bar(colours: Palette) -> dict[str, Any]:
+    return {
         "outlinewidth": 0,
         "ticks": "",
         "thickness": 12,
         "tickfont": {"color": colours.muted, "size": 12},
         "title": {"font": {"color": colours.muted, "size": 12}},
     }
-    layout = go.Layout(
-        font={"family": FONT, "color": colours.text, "size": 13},
-        title={
-            "font": {"size": 15, "weight": 600},
-            "x": 0,
-            "xref": "container",
-            "y": 0.98,
-            "yref": "container",
-            "yanchor": "top",
-        },
-        paper_bgcolor=colours.background,
-        plot_bgcolor=colours.background,
-        colorway=colours.series,
-        colorscale={
-            "sequential": scale(colours.sequential),
-            "sequentialminus": scale(colours.sequential[::-1]),
-            "diverging": scale(colours.diverging),
-        },
-        coloraxis={"colorbar": colour_bar},
-        hoverlabel={
-            "bgcolor": colours.surface,
-            "bordercolor": colours.grid,
-            "font": {"family": FONT, "color": colours.text, "size": 13},
-            "align": "left",
-        },
-        legend={"font": {"color": colours.text, "size": 12}, "title": {"font": {"size": 12}}},
-        margin={"l": 8, "r": 8, "t": 48, "b": 8},
-        xaxis=axis,
-        yaxis=axis,
-        bargap=0.15,
-    )
-    data = {
-        "heatmap": [{"colorbar": colour_bar, "colorscale": scale(colours.sequential)}],
-        "histogram": [{"marker": {"line": {"width": 0}}}],
-        "bar": [{"marker": {"line": {"width": 0}}}],
-        "treemap": [{"marker": {"line": {"color": colours.background, "width": 1.5}}}],
-        "icicle": [{"marker": {"line": {"color": colours.background, "width": 1.5}}}],
-    }
-    return go.layout.Template(layout=layout, data=data)

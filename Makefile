@@ -1,0 +1,63 @@
+# make run [PORT=8501] [WATCH=auto]   the app on 127.0.0.1; WATCH=auto reloads changed files
+# make test                           everything that must hold
+# make check | test-engine | test-ui | test-browser   one part of it
+# make bench                          what proves a speed or a paper's table
+# make screenshots                    pictures of every page into assets/screenshots
+
+PYTHON ?= python3
+PORT ?= 8501
+WATCH ?= none
+BIN := .venv/bin
+SHARED_DATA := $(realpath ../shared/data)
+ifneq ($(SHARED_DATA),)
+export PRUNING_DATA_DIR ?= $(SHARED_DATA)
+endif
+
+.PHONY: run test check test-engine test-ui test-browser bench screenshots
+.DEFAULT_GOAL := run
+
+run: .venv/.run-ready
+	$(BIN)/streamlit run app.py --server.port $(PORT) --server.fileWatcherType $(WATCH)
+
+test: check test-engine test-ui test-browser
+	@echo; echo "== all tests passed =="
+
+check: .venv/.test-ready
+	@echo; echo "== lint =="
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	@echo; echo "== types =="
+	$(BIN)/mypy
+
+test-engine: .venv/.test-ready
+	@echo; echo "== engine =="
+	$(BIN)/python -m pytest tests --ignore=tests/ui --ignore=tests/pages --ignore=tests/browser
+
+test-ui: .venv/.test-ready
+	@echo; echo "== ui and pages =="
+	$(BIN)/python -m pytest tests/ui tests/pages
+
+test-browser: .venv/.test-ready
+	@echo; echo "== real browser =="
+	$(BIN)/python -m pytest tests/browser -rs
+
+bench: .venv/.test-ready
+	@for file in benchmarks/[a-z]*.py; do \
+		echo; echo "== $$file =="; PYTHONPATH=. $(BIN)/python $$file || exit 1; \
+	done
+
+screenshots: .venv/.test-ready
+	PYTHONPATH=. $(BIN)/python tests/browser/screenshots.py assets/screenshots
+
+# The stamps make a second call instant; touching a requirements file installs again.
+.venv/.run-ready: requirements.txt | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+.venv/.test-ready: requirements.txt requirements-test.txt | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-test.txt
+	@touch $@ .venv/.run-ready
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed; name one with PYTHON=..." if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv .venv
