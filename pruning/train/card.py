@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
+from pruning.cost import CostModel
 from pruning.evaluate import Report, evaluate
 from pruning.models import MODELS
 from pruning.models.loading import example_inputs
@@ -34,7 +34,7 @@ def make_card(name: str, module: nn.Module, task: Task, training: Training, weig
         "source": spec.source,
         "accuracy": {split: _measured(evaluate(module, task, split)) for split in ("validation", "test")},
         "parameters": sum(p.numel() for p in module.parameters()),
-        "macs": count_macs(name, module),
+        "macs": CostModel(module, example_inputs(spec)).cost().macs,
         "bytes": len(weights),
         "sha256": hashlib.sha256(weights).hexdigest(),
         "training": asdict(training),
@@ -73,13 +73,6 @@ def describe(training: Training, task: Task) -> str:
         f"{training.weight_decay:g}{smoothing}; {precision}; seed {training.seed}. "
         "The weights are those after the last epoch; no validation or test image chose anything."
     )
-
-
-def count_macs(name: str, module: nn.Module) -> int:
-    """Multiply-accumulates of convolutions, linear layers and attention for one image."""
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        module(*example_inputs(MODELS[name]))
-    return counter.get_total_flops() // 2
 
 
 def _measured(report: Report) -> dict[str, Any]:

@@ -111,7 +111,7 @@ def infinite(state: dict[str, Tensor]) -> None:
     state["fc.bias"][3] = -math.inf
 
 
-def infinite_as_float32(state: dict[str, Tensor]) -> None:
+def too_large_for_float32(state: dict[str, Tensor]) -> None:
     state["fc.bias"] = torch.full((128,), 1e300, dtype=torch.float64)
 
 
@@ -127,7 +127,7 @@ def negative_variance(state: dict[str, Tensor]) -> None:
         (misshaped, "'head.weight' has shape"),
         (not_a_number, "'fc.bias' holds NaN"),
         (infinite, "'fc.bias' holds an infinite"),
-        (infinite_as_float32, "'fc.bias' holds an infinite"),
+        (too_large_for_float32, "'fc.bias' has values too large for float32"),
         (negative_variance, "outputs on an example image"),
     ],
 )
