@@ -57,8 +57,8 @@ class Entry:
 
 
 def ordered(entries: Iterable[Entry]) -> list[Entry]:
-    """Entries in the file's order: wide dtypes first, so that every tensor is aligned; otherwise as given."""
-    return sorted(entries, key=lambda entry: -entry.dtype.itemsize)
+    """Entries in the file's order: wide dtypes first, so that every tensor is aligned, then by name."""
+    return sorted(entries, key=lambda entry: (-entry.dtype.itemsize, entry.name))
 
 
 def header_bytes(entries: Iterable[Entry], metadata: Mapping[str, str]) -> bytes:
@@ -70,7 +70,7 @@ def header_bytes(entries: Iterable[Entry], metadata: Mapping[str, str]) -> bytes
     Raises:
         ValueError: if a tensor has a dtype that the container does not know.
     """
-    table: dict[str, Any] = {"__metadata__": dict(metadata)}
+    table: dict[str, Any] = {"__metadata__": dict(metadata)} if metadata else {}
     position = 0
     for entry in ordered(entries):
         if entry.dtype not in CODES:

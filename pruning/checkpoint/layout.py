@@ -140,7 +140,8 @@ def digest_place(data: bytes | bytearray) -> int | None:
     if begin < 0 or data.find(DIGEST_FIELD, begin + 1, end) >= 0:
         return None
     begin += len(DIGEST_FIELD)
-    return begin if begin + len(NO_DIGEST) < end else None
+    after = begin + len(NO_DIGEST)
+    return begin if after < end and data[after : after + 1] == b'"' else None
 
 
 def digest(data: bytes | bytearray, place: int) -> str:

@@ -87,9 +87,7 @@ def _architecture(name: str) -> nn.Module:
     from pruning.models import MODELS, build_model
 
     if name not in MODELS:
-        what = (
-            f"the architecture {quoted(name)}, which is not built in" if name else "an unnamed architecture"
-        )
+        what = f"the architecture {quoted(name)}, not built in" if name else "an unnamed architecture"
         raise ValueError(f"The checkpoint is of {what}; give load_checkpoint a module of that architecture.")
     with torch.random.fork_rng(devices=[]):
         return build_model(name)
@@ -135,7 +133,8 @@ def _check_names(module: nn.Module, shapes: Mapping[str, tuple[int, ...]]) -> No
 
 
 def _example_inputs(architecture: str) -> tuple[Tensor, ...]:
-    from pruning.models import MODELS, example_inputs
+    from pruning.models import MODELS
+    from pruning.models.loading import example_inputs
 
     if architecture not in MODELS:
         raise ValueError(
@@ -153,8 +152,9 @@ def _sliced(dense: nn.Module, keep: Mapping[str, Tensor], example_inputs: tuple[
     sizes = {group.id: group.size for group in structure.groups}
     for key, mask in keep.items():
         if sizes.get(key) != len(mask):
-            there = f"{sizes[key]:,} units there" if key in sizes else "there is none"
+            there = f"{sizes[key]:,} units" if key in sizes else "no such group"
             raise ValueError(
-                f"The checkpoint prunes {len(mask):,} units of the group {quoted(key)}; {there}."
+                f"The checkpoint is for {len(mask):,} units of the group {quoted(key)}, the architecture has "
+                f"{there}."
             )
     return slice_module(dense, structure, keep)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import pickletools
+import re
 import warnings
 import zipfile
 from typing import Any
@@ -52,7 +53,10 @@ def read_pickled(data: bytes | bytearray) -> Any:
     Raises:
         ValueError: one sentence, if the file is damaged, holds code, or would unpack to more than it holds.
     """
-    _check_pickle(_measured_pickle(data))
+    try:
+        _check_pickle(_measured_pickle(data))
+    except Refused as error:
+        raise ValueError(str(error)) from None
     try:
         with warnings.catch_warnings():
             warnings.simplefilter(
@@ -64,43 +68,53 @@ def read_pickled(data: bytes | bytearray) -> Any:
         raise ValueError(f"The .pt file is damaged: torch says {quoted(reason)}.") from None
 
 
+class Refused(Exception):
+    """The file is not what a state dict is; its text is the sentence for the user.
+
+    Not a ValueError, which zipfile and pickletools themselves raise for damaged files, with other texts.
+    """
+
+
 def _measured_pickle(data: bytes | bytearray) -> bytes:
     """The pickle inside the zip, once no member can unpack to more than the file itself holds."""
     if data.count(b"PK\x01\x02") > MAX_MEMBERS:
-        raise ValueError(f"The .pt file lists more than {MAX_MEMBERS:,} parts, so it is no state dict.")
+        raise Refused(f"The .pt file lists more than {MAX_MEMBERS:,} parts, so it is no state dict.")
     if data[-22:-18] != b"PK\x05\x06":  # torch and zipfile could otherwise disagree about where the list is
-        raise ValueError("The .pt file is cut off: the list of its parts is missing at the end.")
+        raise Refused("The .pt file is cut off: the list of its parts is missing at the end.")
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             members = archive.infolist()
             _check_members(members, len(data))
-            pickles = [member for member in members if member.filename.count("/") == 1]
-            pickles = [member for member in pickles if member.filename.endswith("/data.pkl")]
-            if len(pickles) != 1:
-                raise ValueError("The zip file holds no torch.save state dict.")
-            if pickles[0].file_size > MAX_PICKLE_BYTES:
-                raise ValueError("The .pt file's list of tensors is larger than any state dict's.")
-            return archive.read(pickles[0])
-    except ValueError:
+            return archive.read(_pickle_among(members))
+    except Refused:
         raise
     except Exception:  # BadZipFile, struct.error, NotImplementedError, EOFError, ... all mean the same here
-        raise ValueError("The .pt file is damaged: its zip container cannot be read.") from None
+        raise Refused("The .pt file is damaged: its zip container cannot be read.") from None
+
+
+def _pickle_among(members: list[zipfile.ZipInfo]) -> zipfile.ZipInfo:
+    found = [member for member in members if re.fullmatch(r"[^/]+/data\.pkl", member.filename)]
+    if len(found) != 1:
+        raise Refused("The zip file holds no torch.save state dict.")
+    if found[0].file_size > MAX_PICKLE_BYTES:
+        raise Refused("The .pt file's list of tensors is larger than any state dict's.")
+    return found[0]
 
 
 def _check_members(members: list[zipfile.ZipInfo], available: int) -> None:
     for member in members:
         if member.compress_type != zipfile.ZIP_STORED or member.file_size != member.compress_size:
-            raise ValueError(
+            raise Refused(
                 f"The .pt file's part {quoted(member.filename)} is compressed, which torch.save never does; "
                 "save the state dict again with torch.save."
             )
     claimed = sum(member.file_size for member in members)
     if claimed > available:
-        raise ValueError(f"The .pt file's parts claim {claimed:,} bytes; the file has {available:,}.")
+        raise Refused(f"The .pt file's parts claim {claimed:,} bytes; the file has {available:,}.")
     if len({member.filename for member in members}) < len(members):
-        raise ValueError("The .pt file lists one part twice.")
+        raise Refused("The .pt file lists one part twice.")
     if any("/code/" in member.filename or member.filename.endswith("constants.pkl") for member in members):
-        raise ValueError("The file is a TorchScript program; save the model's state_dict() instead.")
+        raise Refused("The file is a TorchScript program; save the model's state_dict() instead.")
 
 
 def _check_pickle(pickle: bytes) -> None:
@@ -109,18 +123,14 @@ def _check_pickle(pickle: bytes) -> None:
     try:
         for opcode, argument, _ in pickletools.genops(pickle):
             if opcode.name == "GLOBAL" and argument not in TENSOR_GLOBALS:
-                raise _Refused(_refusal(str(argument)))
+                raise Refused(_refusal(str(argument)))
             if opcode.name in OBJECT_OPCODES:
-                raise _Refused(_refusal(str(argument) if opcode.name == "INST" else "objects"))
+                raise Refused(_refusal(str(argument) if opcode.name == "INST" else "objects"))
             sizes.follow(opcode, argument)
-    except _Refused as error:
-        raise ValueError(str(error)) from None
+    except Refused:
+        raise
     except Exception:  # pickletools meets bad bytes with ValueError, KeyError, UnicodeDecodeError, ...
-        raise ValueError("The .pt file is damaged: its list of tensors cannot be read.") from None
-
-
-class _Refused(Exception):
-    """A readable pickle that asks for more than a state dict needs."""
+        raise Refused("The .pt file is damaged: its list of tensors cannot be read.") from None
 
 
 class _Sizes:
@@ -146,7 +156,7 @@ class _Sizes:
             taken = self._take(opcode)
             value = (1 + sum(size for size, _ in taken), 1 + max((depth for _, depth in taken), default=0))
             if value[0] > MAX_VALUES or value[1] > MAX_DEPTH:
-                raise _Refused("The .pt file nests its values beyond what any state dict does.")
+                raise Refused("The .pt file nests its values beyond what any state dict does.")
             self.stack.extend(value for _ in opcode.stack_after)
 
     def _take(self, opcode: pickletools.OpcodeInfo) -> list[tuple[int, int]]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from torch import nn
 
-from pruning.checkpoint.container import Entry
+from pruning.checkpoint.container import Entry, header_bytes
 from pruning.checkpoint.layout import Contents, Form, digits_of
 from pruning.checkpoint.write import describe, pruned_shapes, weight_masks
 from pruning.recipe import Recipe
@@ -89,3 +89,13 @@ class SizeModel:
             form=form,
             extra=dict(extra or {}),
         ).size
+
+
+def dense_size(module: nn.Module) -> int:
+    """Bytes of a network's state dict as a plain .safetensors without metadata: what pruning is compared to.
+
+    Args:
+        module: the dense network.
+    """
+    entries = [Entry(name, t.dtype, tuple(t.shape)) for name, t in module.state_dict().items()]
+    return len(header_bytes(entries, {})) + sum(entry.nbytes for entry in entries)

@@ -115,12 +115,11 @@ def describe(
         module, plan, recipe, form, extra: as for `save_checkpoint`.
         masks: of `weight_masks`.
     """
-    kept_units = {entry.key: plan.keep[entry.key] for entry in plan.entries if entry.granularity != "weight"}
-    _check_shapes(module, plan, {key: int(keep.sum()) for key, keep in kept_units.items()})
+    _check_shapes(module, plan)
     return Contents(
         tensors=tuple(Entry(name, t.dtype, tuple(t.shape)) for name, t in module.state_dict().items()),
         masked={name: int(mask.sum()) for name, mask in masks.items()},
-        groups={key: (keep.numel(), keep_digits(keep)) for key, keep in kept_units.items()},
+        groups={key: (keep.numel(), keep_digits(keep)) for key, keep in plan.channels.items()},
         architecture=str(getattr(module, "architecture", "")),
         recipe=recipe,
         form=form,
@@ -165,13 +164,11 @@ def weight_masks(state: Mapping[str, Tensor], plan: Plan) -> dict[str, Tensor]:
         ValueError: if a mask has no tensor of its shape, or the tensor is not zero where the mask removes.
     """
     masks: dict[str, Tensor] = {}
-    for entry in plan.entries:
-        if entry.granularity != "weight":
-            continue
-        name = f"{entry.key}.weight"
+    for layer, dense_mask in plan.weights.items():
+        name = f"{layer}.weight"
         if name not in state:
             raise ValueError(f"The plan prunes {quoted(name)}, which this network does not have.")
-        mask = plan.keep[entry.key].cpu()
+        mask = dense_mask.cpu()
         if mask.shape != state[name].shape:
             mask = _sliced(mask, name, plan)
         if mask.shape != state[name].shape:
@@ -188,8 +185,9 @@ def weight_masks(state: Mapping[str, Tensor], plan: Plan) -> dict[str, Tensor]:
     return masks
 
 
-def _check_shapes(module: nn.Module, plan: Plan, kept: Mapping[str, int]) -> None:
+def _check_shapes(module: nn.Module, plan: Plan) -> None:
     """The network must have the plan's shapes, or all its dense ones: masked, but nothing removed."""
+    kept = {key: int(keep.sum()) for key, keep in plan.channels.items()}
     found = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
     dense = {name: plan.structure.shapes.get(name, shape) for name, shape in found.items()}
     if found not in (dense, pruned_shapes(dense, plan.structure, kept)):
@@ -201,12 +199,10 @@ def _check_shapes(module: nn.Module, plan: Plan, kept: Mapping[str, int]) -> Non
 def _sliced(mask: Tensor, parameter: str, plan: Plan) -> Tensor:
     """A mask of the dense tensor, less the rows and columns of the units that the plan removes whole."""
     alive = [torch.ones(size, dtype=torch.bool) for size in mask.shape]
-    for group in plan.structure.groups:
-        if group.id not in plan.keep:
-            continue
-        for member in group.members:
+    for key, keep in plan.channels.items():
+        for member in plan.structure.group(key).members:
             if member.parameter == parameter:
-                alive[member.dim][member.index[~plan.keep[group.id]].flatten()] = False
-    for dim, keep in enumerate(alive):
-        mask = mask.index_select(dim, keep.nonzero().flatten())
+                alive[member.dim][member.index[~keep].flatten()] = False
+    for dim, stays in enumerate(alive):
+        mask = mask.index_select(dim, stays.nonzero().flatten())
     return mask

@@ -145,6 +145,10 @@ PICKLED: dict[str, tuple[bytes, str]] = {
         "damaged",
     ),
     "storage cut off": (rezipped(lambda name, data: data[:3] if "data/0" in name else data), "damaged"),
+    "name that is no text": (
+        torch_saved({"w": torch.ones(2)}).replace(b"archive/version", b"archive/vers\xffon"),
+        "zip container",
+    ),
     "empty pickle": (with_pickle(b""), "cannot be read"),
     "pickle of nothing": (with_pickle(b"\x80\x02."), "cannot be read"),
     "pickle breaks off": (with_pickle(b"\x80\x02}q\x00X\xff\xff\xff\x7f"), "cannot be read"),

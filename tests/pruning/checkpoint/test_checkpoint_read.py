@@ -16,7 +16,7 @@ from safetensors.torch import load as safetensors_load
 from safetensors.torch import save as safetensors_save
 from torch import nn
 
-from pruning.checkpoint.container import DTYPES, Entry, header_bytes, read_container, tensor_bytes
+from pruning.checkpoint.container import DTYPES, Entry, header_bytes, ordered, read_container, tensor_bytes
 from pruning.checkpoint.read import check_state_dict, read_state_dict
 from pruning.checkpoint.text import quoted
 
@@ -161,7 +161,7 @@ def test_the_container_is_the_one_of_safetensors(
     entries = [Entry(name, tensor.dtype, tuple(tensor.shape)) for name, tensor in tensors.items()]
     data = header_bytes(entries, metadata)
     assert len(data) % 8 == 0
-    for entry in sorted(entries, key=lambda entry: -entry.dtype.itemsize):
+    for entry in ordered(entries):
         data += tensor_bytes(tensors[entry.name])
     theirs = safetensors_load(data)
     ours, found = read_container(safetensors_save(tensors, metadata))

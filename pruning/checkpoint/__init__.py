@@ -1,0 +1,29 @@
+"""Read uploads safely; write pruned networks to files that load elsewhere; say what such a file is."""
+
+from pruning.checkpoint.card import Side, model_card
+from pruning.checkpoint.check import SelfCheck, self_check
+from pruning.checkpoint.code import loading_code
+from pruning.checkpoint.layout import FORMS, Form
+from pruning.checkpoint.load import LoadedCheckpoint, load_checkpoint
+from pruning.checkpoint.read import check_state_dict, read_state_dict
+from pruning.checkpoint.size import SizeModel, checkpoint_size, dense_size
+from pruning.checkpoint.write import checkpoint_bytes, save_checkpoint
+
+__all__ = [
+    "FORMS",
+    "Form",
+    "LoadedCheckpoint",
+    "SelfCheck",
+    "Side",
+    "SizeModel",
+    "check_state_dict",
+    "checkpoint_bytes",
+    "checkpoint_size",
+    "dense_size",
+    "load_checkpoint",
+    "loading_code",
+    "model_card",
+    "read_state_dict",
+    "save_checkpoint",
+    "self_check",
+]

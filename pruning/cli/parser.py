@@ -1,0 +1,235 @@
+"""The arguments of every command, with help that says what to do with them."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+from pruning.cli.console import Console
+from pruning.cli.evaluate import run_evaluate
+from pruning.cli.inspect import run_inspect, run_models
+from pruning.cli.prune import run_prune
+from pruning.cli.scan import run_scan
+from pruning.cli.train import run_train
+
+Run = Callable[[argparse.Namespace, Console], None]
+
+DESCRIPTION = "See where a network can be cut, cut it, and measure what that costs and saves."
+EPILOG = """\
+from a network to a smaller one:
+  python -m pruning models                                     what is built in
+  python -m pruning inspect digits-resnet                      its layers, and which channels are coupled
+  python -m pruning scan digits-resnet --loss 1 --write r.json measure each group, propose a recipe
+  python -m pruning prune digits-resnet --recipe r.json --out small
+  python -m pruning evaluate small/digits-resnet-pruned.safetensors
+
+Scans measure on validation images; test images are kept for final figures (prune, evaluate).
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line instead of printing all of its usage."""
+
+    def error(self, message: str) -> NoReturn:
+        print(f"error: {message} (see {self.prog} --help)", file=sys.stderr)
+        raise SystemExit(2)
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The parser of `python -m pruning`; a parsed command carries its function as `run`."""
+    parser = _Parser(
+        prog="python -m pruning",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(json=False, data_dir=None)
+    _add_common(parser)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    _add_models(commands)
+    _add_inspect(commands)
+    _add_scan(commands)
+    _add_prune(commands)
+    _add_evaluate(commands)
+    _add_train(commands)
+    return parser
+
+
+def _command(commands: Any, run: Run, summary: str, more: str) -> argparse.ArgumentParser:
+    name = run.__name__.removeprefix("run_")
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name, help=summary, description=f"{summary[0].upper()}{summary[1:]}. {more}"
+    )
+    _add_common(parser)
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _add_common(parser: argparse.ArgumentParser) -> None:
+    """Options that may stand before or after the command."""
+    parser.add_argument(
+        "--json",
+        action="store_true",
+        default=argparse.SUPPRESS,
+        help="print one JSON document and no progress, for other programs",
+    )
+    parser.add_argument(
+        "--data-dir",
+        type=Path,
+        metavar="DIR",
+        default=argparse.SUPPRESS,
+        help="where mnist.npz and cifar10.npz lie (default: $PRUNING_DATA_DIR); digits need none",
+    )
+
+
+def _add_model(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", metavar="MODEL", help="a built-in network; `models` lists them")
+    parser.add_argument(
+        "--weights",
+        type=Path,
+        metavar="FILE",
+        help="your own weights for that architecture: a .safetensors or .pt state dict (no code is run)",
+    )
+
+
+def _add_method(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--granularity",
+        choices=("channel", "weight"),
+        default="channel",
+        help="channel: remove whole filters, neurons or heads, the network gets smaller and faster; "
+        "weight: zero single weights, shapes stay (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--criterion",
+        default="l2",
+        metavar="NAME",
+        help="what makes a channel or weight important: l1, l2, random, taylor, ... (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--seed", type=int, default=0, metavar="N", help="of criteria that draw numbers (default: 0)"
+    )
+
+
+def _add_models(commands: Any) -> None:
+    _command(commands, run_models, "list the built-in networks", "Each comes with trained weights.")
+
+
+def _add_inspect(commands: Any) -> None:
+    parser = _command(
+        commands,
+        run_inspect,
+        "show a network's layers and coupled channels",
+        "A group is a set of channels that can only be removed together; its name is the key to prune it by.",
+    )
+    _add_model(parser)
+
+
+def _add_scan(commands: Any) -> None:
+    parser = _command(
+        commands,
+        run_scan,
+        "measure how sensitive each layer or group is",
+        "Prunes one key at a time at each ratio and measures accuracy on validation images. Results are kept "
+        "in the cache directory, shared with the app.",
+    )
+    _add_model(parser)
+    _add_method(parser)
+    parser.add_argument(
+        "--ratios",
+        type=_ratios,
+        default=tuple(i / 10 for i in range(1, 10)),
+        metavar="R,R,...",
+        help="fractions to remove (default: 0.1,0.2,...,0.9)",
+    )
+    parser.add_argument("--limit", type=_positive, metavar="N", help="measure on the first N images only")
+    parser.add_argument(
+        "--loss",
+        type=float,
+        default=1.0,
+        metavar="POINTS",
+        help="accuracy that each key alone may lose, in percentage points (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--write", type=Path, metavar="FILE", help="write the proposal as a recipe for `prune --recipe`"
+    )
+    parser.add_argument("--fresh", action="store_true", help="measure anew even if the result is kept")
+
+
+def _add_prune(commands: Any) -> None:
+    parser = _command(
+        commands,
+        run_prune,
+        "prune a network and write it to a folder",
+        "Writes the pruned network (.safetensors), recipe.json, a model card (README.md) and load.py, and "
+        "measures accuracy on test images and latency in turns with the dense network.",
+    )
+    _add_model(parser)
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--recipe", type=Path, metavar="FILE", help="what to prune, as `scan --write` makes it")
+    what.add_argument(
+        "--ratio", type=_ratio, metavar="R", help="instead of a recipe: this fraction of every key"
+    )
+    _add_method(parser)
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the four files")
+    parser.add_argument(
+        "--form",
+        choices=("dense", "sparse"),
+        default="dense",
+        help="how masked weights are stored: dense, zeros included, or sparse (default: %(default)s)",
+    )
+
+
+def _add_evaluate(commands: Any) -> None:
+    parser = _command(
+        commands,
+        run_evaluate,
+        "measure the accuracy of a pruned checkpoint",
+        "The file's own architecture says which data it needs.",
+    )
+    parser.add_argument("path", metavar="PATH", help="a file of `prune`, or the name of a built-in network")
+    parser.add_argument(
+        "--model", metavar="NAME", help="read PATH as plain weights of this built-in architecture"
+    )
+    parser.add_argument(
+        "--split",
+        choices=("train", "calibration", "validation", "test"),
+        default="test",
+        help="which images (default: %(default)s)",
+    )
+    parser.add_argument("--limit", type=_positive, metavar="N", help="measure on the first N images only")
+
+
+def _add_train(commands: Any) -> None:
+    parser = _command(
+        commands,
+        run_train,
+        "train a built-in network from scratch",
+        "Writes NAME.safetensors and its card NAME.json; interrupted, it goes on where it was.",
+    )
+    parser.add_argument("name", metavar="NAME", help="a built-in network; `models` lists them")
+    parser.add_argument("--epochs", type=int, metavar="N", help="instead of the recipe's, for a quick try")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="folder to write to (default: assets/)")
+
+
+def _ratio(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number between 0 and 1") from None
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not between 0 and 1")
+    return value
+
+
+def _ratios(text: str) -> tuple[float, ...]:
+    return tuple(sorted({_ratio(part.strip()) for part in text.split(",")}))
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number above 0")
+    return int(text)

@@ -1,0 +1,240 @@
+"""`prune`: a recipe applied, measured, and written to a folder."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from pruning.checkpoint import (
+    SelfCheck,
+    Side,
+    dense_size,
+    loading_code,
+    model_card,
+    save_checkpoint,
+    self_check,
+)
+from pruning.cli.console import Console, accuracy_text, report_data, table
+from pruning.cli.evaluate import measured
+from pruning.cost import CostModel
+from pruning.criteria import CRITERIA
+from pruning.evaluate import Report
+from pruning.groups import Structure, find_structure
+from pruning.latency import Timing, measure_latency
+from pruning.layers import find_layers
+from pruning.models import LoadedModel, load_model
+from pruning.plan import Plan, make_plan
+from pruning.recipe import Recipe, Rule
+from pruning.shrink import shrink
+from pruning.tasks import TASKS, MissingData, Task, load_task
+
+LATENCY_BUDGET_S = 4.0
+MAX_RECIPE_BYTES = 16_000_000
+
+
+@dataclass(frozen=True)
+class Result:
+    """All that one run of the command found out."""
+
+    loaded: LoadedModel
+    recipe: Recipe
+    plan: Plan
+    dense: Side
+    pruned: Side
+    timing: Timing
+    check: SelfCheck | None
+    file: Path
+    written: list[Path]
+
+
+def run_prune(arguments: Namespace, console: Console) -> None:
+    """Plan, prune, measure, write, and say what was asked and what came out."""
+    loaded = load_model(arguments.model, arguments.weights)
+    with console.progress("finding coupled channels"):
+        structure = find_structure(loaded.module, loaded.example_inputs)
+    recipe = _recipe(arguments, loaded, structure)
+    task = _task(loaded, recipe, arguments, console)
+    with console.progress("pruning"):
+        plan = make_plan(
+            loaded.module, recipe, example_inputs=loaded.example_inputs, task=task, structure=structure
+        )
+        pruned = shrink(loaded.module, plan, loaded.example_inputs)
+    result = _finish(loaded, recipe, plan, pruned, task, arguments, console)
+    console.data(_document(result))
+    console.text(*_lines(result))
+
+
+def _recipe(arguments: Namespace, loaded: LoadedModel, structure: Structure) -> Recipe:
+    """The recipe of the file, or the same ratio for every key."""
+    if arguments.recipe is None:
+        if arguments.granularity == "channel":
+            keys = [group.id for group in structure.groups]
+        else:
+            layers = find_layers(loaded.module, loaded.example_inputs)
+            keys = [layer.name for layer in layers if layer.prunable]
+        rule = Rule(ratio=arguments.ratio, granularity=arguments.granularity, criterion=arguments.criterion)
+        return Recipe(rules=dict.fromkeys(keys, rule), seed=arguments.seed, model=loaded.name)
+    try:
+        if arguments.recipe.stat().st_size > MAX_RECIPE_BYTES:
+            raise ValueError(f"{arguments.recipe} is too large for a recipe.")
+        recipe = Recipe.from_json(arguments.recipe.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ValueError(f"The recipe {arguments.recipe} cannot be read: {error.strerror}.") from None
+    except UnicodeDecodeError:
+        raise ValueError(f"The recipe {arguments.recipe} is not a text file.") from None
+    if recipe.model not in (None, loaded.name):
+        raise ValueError(f"The recipe was made for {recipe.model}, not for {loaded.name}.")
+    return recipe
+
+
+def _task(loaded: LoadedModel, recipe: Recipe, arguments: Namespace, console: Console) -> Task | None:
+    """The network's data; without it pruning goes on unmeasured, unless a criterion needs it."""
+    try:
+        return load_task(loaded.task, arguments.data_dir)
+    except MissingData as error:
+        if any(CRITERIA[rule.criterion].needs for rule in recipe.rules.values()):
+            raise
+        console.warn(f"accuracy is not measured: {error}")
+        return None
+
+
+def _finish(
+    loaded: LoadedModel,
+    recipe: Recipe,
+    plan: Plan,
+    pruned: nn.Module,
+    task: Task | None,
+    arguments: Namespace,
+    console: Console,
+) -> Result:
+    """Write the network, measure it, check the file, write what goes with it."""
+    folder: Path = arguments.out
+    folder.mkdir(parents=True, exist_ok=True)
+    file = save_checkpoint(
+        folder / f"{loaded.name}-pruned.safetensors", pruned, plan, recipe, form=arguments.form
+    )
+    dense_report = _report(loaded.module, task, "dense", console)
+    pruned_report = _report(pruned, task, "pruned", console)
+    with console.progress("measuring latency"):
+        timing = measure_latency(
+            pruned, loaded.example_inputs, baseline=loaded.module, budget_s=LATENCY_BUDGET_S
+        )
+    with console.progress("loading the file in a fresh process"):
+        check = self_check(file, pruned, task.test, limit=1024, fresh_process=True) if task else None
+    kept = {entry.key: entry.kept for entry in plan.entries if entry.key in plan.channels}
+    nonzero = {entry.key: entry.kept for entry in plan.entries if entry.key in plan.weights}
+    costs = CostModel(loaded.module, loaded.example_inputs, plan.structure)
+    result = Result(
+        loaded=loaded,
+        recipe=recipe,
+        plan=plan,
+        dense=Side(costs.cost(), dense_size(loaded.module), dense_report),
+        pruned=Side(costs.cost(kept, nonzero), file.stat().st_size, pruned_report),
+        timing=timing,
+        check=check,
+        file=file,
+        written=[file],
+    )
+    return _with_texts(result, folder)
+
+
+def _report(module: nn.Module, task: Task | None, which: str, console: Console) -> Report | None:
+    label = f"measuring the {which} network on test images"
+    return measured(module, task, "test", console, label=label) if task else None
+
+
+def _with_texts(result: Result, folder: Path) -> Result:
+    """Write recipe, card and loading code beside the checkpoint."""
+    spec = TASKS[result.loaded.task]
+    texts = {
+        "recipe.json": result.recipe.to_json() + "\n",
+        "load.py": loading_code(result.loaded.name, result.file.name),
+        "README.md": model_card(
+            architecture=result.loaded.name,
+            recipe=result.recipe,
+            plan=result.plan,
+            dense=result.dense,
+            pruned=result.pruned,
+            timing=result.timing,
+            check=result.check,
+            file_name=result.file.name,
+            data=f"Data: {spec.label} ({spec.source}).",
+        ),
+    }
+    for name, text in texts.items():
+        (folder / name).write_text(text, encoding="utf-8")
+        result.written.append(folder / name)
+    return result
+
+
+def _document(result: Result) -> dict[str, Any]:
+    timing, check = result.timing, result.check
+    return {
+        "model": result.loaded.name,
+        "written": [str(path) for path in result.written],
+        "entries": [
+            {"key": e.key, "granularity": e.granularity, "asked": e.asked, "size": e.size, "kept": e.kept}
+            for e in result.plan.entries
+        ],
+        "dense": _side(result.dense),
+        "pruned": _side(result.pruned),
+        "latency": {
+            "seconds": timing.median,
+            "dense_seconds": timing.baseline.median if timing.baseline else None,
+            "ratio": timing.ratio,
+            "ratio_interval": list(timing.ratio_interval) if timing.ratio_interval else None,
+            "batch_size": timing.batch_size,
+            "threads": timing.threads,
+            "warning": timing.warning,
+        },
+        "self_check": {"same": check.same, "n": check.n, "identical": check.identical} if check else None,
+    }
+
+
+def _side(side: Side) -> dict[str, Any]:
+    return {
+        "parameters": side.cost.parameters,
+        "nonzero": side.cost.nonzero,
+        "macs": side.cost.macs,
+        "file_bytes": side.file_bytes,
+        "report": report_data(side.report),
+    }
+
+
+def _lines(result: Result) -> list[str]:
+    dense, pruned, timing = result.dense, result.pruned, result.timing
+    rows = [
+        (entry.key, entry.granularity, f"{entry.asked:.1%}", entry.size - entry.kept, entry.kept, entry.size)
+        for entry in result.plan.entries
+    ]
+    counts = [
+        ("parameters", dense.cost.parameters, pruned.cost.parameters),
+        ("not zero", dense.cost.nonzero, pruned.cost.nonzero),
+        ("MACs", dense.cost.macs, pruned.cost.macs),
+        ("file bytes", dense.file_bytes, pruned.file_bytes),
+    ]
+    lines = [
+        table(("layer or group", "granularity", "asked", "removed", "kept", "of"), rows),
+        "",
+        table(
+            ("", "dense", "pruned", "ratio"), [(n, a, b, f"{b / a:.3f}" if a else "") for n, a, b in counts]
+        ),
+        "",
+    ]
+    if dense.report and pruned.report:
+        lines += [f"dense:  {accuracy_text(dense.report)}", f"pruned: {accuracy_text(pruned.report)}"]
+    if timing.baseline and timing.ratio:
+        interval = timing.ratio_interval
+        spread = f" (95 % interval {interval[0]:.2f} to {interval[1]:.2f})" if interval else ""
+        lines.append(
+            f"latency: {1000 * timing.median:.3f} ms, dense {1000 * timing.baseline.median:.3f} ms, "
+            f"{timing.ratio:.2f} times as fast{spread}; batch {timing.batch_size}, {timing.threads} threads, {timing.n} turns. "
+            f"{timing.warning}".rstrip()
+        )
+    if result.check:
+        lines.append(str(result.check))
+    return [*lines, "", *(f"wrote {path}" for path in result.written)]

@@ -1,0 +1,122 @@
+"""`scan`: how sensitive each key is, and a recipe out of it."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from pathlib import Path
+
+from pruning.cli.console import Console, table
+from pruning.models import LoadedModel, load_model
+from pruning.recipe import Recipe, Rule
+from pruning.sensitivity import Scan, iter_scan
+from pruning.store import find_scan, save_scan, scan_digest, weights_digest
+from pruning.tasks import Task, load_task
+
+
+def run_scan(arguments: Namespace, console: Console) -> None:
+    """Measure or find the scan, print it, and propose a recipe within the loss asked for."""
+    loaded = load_model(arguments.model, arguments.weights)
+    task = load_task(loaded.task, arguments.data_dir)
+    scan, kept = _scan(loaded, task, arguments, console)
+    prunable = scan.prunable(arguments.loss)
+    recipe = _recipe(scan, prunable, loaded.name)
+    if arguments.write:
+        _write(arguments.write, recipe)
+    predicted = scan.predict(prunable)
+    console.data(
+        {
+            "scan": scan.model_dump(mode="json"),
+            "loss": arguments.loss,
+            "prunable": prunable,
+            "predicted_accuracy": predicted,
+            "recipe": recipe.model_dump(mode="json"),
+            "written": str(arguments.write) if arguments.write else None,
+            "from_cache": kept,
+        }
+    )
+    console.text(*_lines(scan, prunable, predicted, arguments.loss, kept=kept))
+    if arguments.write:
+        console.text(
+            f"Written to {arguments.write}; next: python -m pruning prune {loaded.name} --recipe "
+            f"{arguments.write} --out DIR"
+        )
+
+
+def _scan(loaded: LoadedModel, task: Task, arguments: Namespace, console: Console) -> tuple[Scan, bool]:
+    """The scan, and whether it was found in the cache directory."""
+    split = "validation"
+    digest = scan_digest(
+        weights_digest(loaded.module),
+        task=task.name,
+        split=split,
+        granularity=arguments.granularity,
+        criterion=arguments.criterion,
+        ratios=arguments.ratios,
+        seed=arguments.seed,
+        n=min(arguments.limit or len(task.validation), len(task.validation)),
+    )
+    if not arguments.fresh and (known := find_scan(digest)) is not None:
+        return known, True
+    with console.progress("scanning") as bar:
+        walk = iter_scan(
+            loaded.module,
+            task,
+            arguments.ratios,
+            arguments.granularity,
+            arguments.criterion,
+            example_inputs=loaded.example_inputs,
+            split=split,
+            limit=arguments.limit,
+            seed=arguments.seed,
+        )
+        for point in walk:
+            bar.update(len(walk.points), walk.total, point.key)
+    scan = walk.scan()
+    save_scan(digest, scan)
+    return scan, False
+
+
+def _recipe(scan: Scan, prunable: dict[str, float], model: str) -> Recipe:
+    rules = {
+        key: Rule(ratio=ratio, granularity=scan.granularity, criterion=scan.criterion)
+        for key, ratio in prunable.items()
+        if ratio > 0
+    }
+    return Recipe(rules=rules, seed=scan.seed, model=model)
+
+
+def _write(path: Path, recipe: Recipe) -> None:
+    try:
+        path.write_text(recipe.to_json() + "\n", encoding="utf-8")
+    except OSError as error:
+        raise ValueError(f"The recipe cannot be written to {path}: {error.strerror}.") from None
+
+
+def _lines(
+    scan: Scan, prunable: dict[str, float], predicted: float | None, loss: float, *, kept: bool
+) -> list[str]:
+    low, high = scan.dense.interval
+    names = {"channel": "group", "weight": "layer"}
+    rows = []
+    for key in sorted(scan.keys, key=lambda key: -prunable[key]):
+        curve = {point.ratio: point for point in scan.curve(key)}
+        size = max((point.size for point in curve.values()), default=0)
+        measured = [f"{100 * curve[ratio].accuracy:.1f}" if ratio in curve else "" for ratio in scan.ratios]
+        rows.append((key, size, f"{prunable[key]:.0%}", *measured))
+    columns = [f"-{ratio:.0%}" for ratio in scan.ratios]
+    head = (names[scan.granularity], "size", "prunable", *columns)
+    found = "kept from before" if kept else "measured now"
+    text = [
+        f"Accuracy in % on {scan.n:,} {scan.split} images with one {names[scan.granularity]} pruned by "
+        f"{scan.criterion}, all others whole ({found}).",
+        f"Dense: {100 * scan.dense.accuracy:.2f} % (95 % interval {100 * low:.2f} to {100 * high:.2f} %). "
+        f"Prunable: the largest ratio that loses at most {loss:g} points.",
+        "",
+        table(head, rows),
+        "",
+    ]
+    if predicted is not None:
+        text.append(
+            f"All of them together: {100 * predicted:.1f} % predicted, by adding the losses up; not measured."
+        )
+    return text
