@@ -18,7 +18,9 @@ import pytest
 pytest.importorskip("playwright.sync_api", reason="pip install playwright to run the browser tests")
 from playwright.sync_api import Locator, Page, expect, sync_playwright
 
-HERE = Path(__file__).parent
+from pruning.plan import kept_count
+
+ROOT = Path(__file__).resolve().parents[2]
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
 pytestmark = [
     pytest.mark.browser,
@@ -35,13 +37,13 @@ def free_port() -> int:
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
     port = free_port()
-    app = HERE / "apps" / "ratio_board_app.py"
+    app = ROOT / "tests" / "browser" / "apps" / "ratio_board_app.py"
     options = {"server.port": port, "server.address": "127.0.0.1", "server.headless": "true"}
     options |= {"browser.gatherUsageStats": "false", "server.fileWatcherType": "none"}
     flags = [part for name, value in options.items() for part in (f"--{name}", str(value))]
     server = subprocess.Popen(
         [sys.executable, "-m", "streamlit", "run", str(app), *flags],
-        cwd=HERE.parents[1],
+        cwd=ROOT,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
@@ -174,6 +176,19 @@ def test_a_grabbed_handle_does_not_jump_and_a_click_on_the_track_does(open_board
     board.mouse.click(*board.point(1, 0.6))
     board.settles(1, 0.6)
     assert board.log()[0]["ratios"] == {"stage0.1.conv2#1": 0.6}
+
+
+def test_kept_counts_are_those_of_python(browser):
+    """rule.js repeats pruning.plan.kept_count: sizes, percents, typed counts, multiples."""
+    sizes = [*range(1, 130), 300, 431, 1000, 4096, 73_728, 2_359_296, 100_000_000]
+    ratios = [step / 100 for step in range(101)] + [step / 1000 for step in range(5, 1000, 55)]
+    cases = [(n, r, m, k) for n in sizes for r in ratios for m in (1, 2, 8, 12) for k in (0, 1, 9)]
+    cases += [(n, (n - k) / n, 1, 1) for n in sizes for k in range(1, min(n, 60))]
+    page = browser.new_page()
+    rule = (ROOT / "ui" / "ratio_board" / "rule.js").read_text(encoding="utf-8")
+    got = page.evaluate(f"cases => {{ {rule}; return cases.map(c => keptCount(...c)); }}", cases)
+    page.close()
+    assert got == [kept_count(*case) for case in cases]
 
 
 def test_kept_counts_follow_at_once(open_board):

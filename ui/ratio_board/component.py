@@ -21,7 +21,7 @@ SCRIPTS = (
     "entry.js",
     "drag.js",
     "board.js",
-)  # one
+)  # in this order, one module
 
 
 def _read(*names: str) -> str:

@@ -2,10 +2,8 @@
 // a browser test compares the two over many thousands of cases.
 
 function keptCount(size, ratio, multiple, minimum) {
-  const floor = Math.min(size, Math.max(1, minimum));
-  let kept = size - Math.floor(size * ratio + 1e-9);
-  if (multiple > 1) kept = Math.min(size, Math.ceil(kept / multiple) * multiple);
-  return Math.max(kept, floor);
+  const removed = Math.ceil(size * ratio - 0.5 - 1e-9);
+  return Math.min(size, Math.ceil(Math.max(size - removed, minimum) / multiple) * multiple);
 }
 
 // Where on the histogram's axis (0..1) the threshold stands that removes `share` of the scores.
