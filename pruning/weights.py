@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 NEAR_ZERO = 1e-3  # of the largest magnitude
 PROBABILITIES = (0.0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1.0)
-LOG_DECADES = 6  # a logarithmic axis ends this far below the largest score
+LOG_TAIL = 0.01  # share of the positive scores that may lie below a logarithmic axis
+LOG_DECADES = 12  # which ends at most this far below the largest score
 CROWDED = 0.02  # a linear axis is useless if half of the scores lie in this first part of it
 
 
@@ -133,22 +134,23 @@ def summarise(
     Raises:
         ValueError: if there are no values.
     """
-    flat = _flat(values).double()
-    magnitude = flat.abs()
+    flat = _flat(values).numpy().astype(np.float64)
+    magnitude = np.abs(flat)
     if epsilon is None:
         epsilon = NEAR_ZERO * float(magnitude.max())
-    centred = flat - flat.mean()
-    variance = float(centred.square().mean())
-    fourth = float(centred.square().square().mean())
+    mean = float(flat.mean())
+    squares = (flat - mean) ** 2
+    variance = float(squares.mean())
+    fourth = float((squares**2).mean())
     ordered = SortedScores(values)
     return Summary(
-        count=flat.numel(),
-        mean=float(flat.mean()),
+        count=flat.size,
+        mean=mean,
         std=variance**0.5,
         kurtosis=fourth / variance**2 if variance**2 > 0 else 0.0,
         epsilon=epsilon,
-        near_zero=float(((magnitude < epsilon) | (flat == 0)).double().mean()),
-        zeros=float((flat == 0).double().mean()),
+        near_zero=float(((magnitude < epsilon) | (flat == 0)).mean()),
+        zeros=float((flat == 0).mean()),
         quantiles={p: ordered.quantile(p) for p in probabilities},
     )
 
@@ -209,19 +211,26 @@ class SortedScores:
         Args:
             bins: at least 1.
             scale: "auto" takes "log" where a linear axis would crowd half of all scores into its first
-                CROWDED part. On "log", scores more than LOG_DECADES below the largest, and zeros, are
-                counted in the first bin.
+                CROWDED part. On "log", zeros and the lowest LOG_TAIL of the scores are counted in the first
+                bin.
         """
-        smallest, largest = float(self.ordered[0]), float(self.ordered[-1])
-        crowded = smallest >= 0 and self.quantile(0.5) - smallest < CROWDED * (largest - smallest)
-        positive = largest > 0 and smallest < largest
-        if not positive or scale == "linear" or (scale == "auto" and not crowded):
+        if scale == "linear" or (scale == "auto" and not self._crowded()):
             return histogram(torch.from_numpy(self.ordered), bins)
-        low = max(smallest, largest * 10.0**-LOG_DECADES)
+        largest = float(self.ordered[-1])
+        zeros = min(int(np.searchsorted(self.ordered, np.float32(0), "right")), len(self) - 1)
+        low = float(self.ordered[zeros + int(LOG_TAIL * (len(self) - 1 - zeros))])
+        low = max(low, largest * 10.0**-LOG_DECADES)
+        if not 0 < low < largest:  # fewer than two different positive scores
+            return histogram(torch.from_numpy(self.ordered), bins)
         edges = np.geomspace(low, largest, bins + 1)
         below = np.searchsorted(self.ordered, edges[1:-1].astype(np.float32))
         counts = np.diff(below, prepend=0, append=len(self))
         return Histogram(edges, counts, log=True)
+
+    def _crowded(self) -> bool:
+        """Whether a linear axis would show half of the scores as one bar at its left end."""
+        smallest, largest = float(self.ordered[0]), float(self.ordered[-1])
+        return smallest >= 0 and self.quantile(0.5) - smallest < CROWDED * (largest - smallest)
 
 
 def _flat(values: Tensor) -> Tensor:
