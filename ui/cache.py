@@ -15,9 +15,8 @@ import streamlit as st
 import torch
 
 import pruning
-from pruning.models import MODELS, LoadedModel, build_model, load_model
+from pruning import MODELS
 from pruning.recipe import Granularity
-from pruning.tasks import Task, load_task
 from ui import uploads
 from ui.jobs import JobManager
 
@@ -48,11 +47,11 @@ def jobs() -> JobManager:
 def parameter_counts() -> dict[str, int]:
     """Architecture name -> number of parameters, without loading or initialising weights."""
     with torch.device("meta"):
-        return {name: sum(p.numel() for p in build_model(name).parameters()) for name in MODELS}
+        return {name: sum(p.numel() for p in pruning.build_model(name).parameters()) for name in MODELS}
 
 
 @_resource(max_entries=16)
-def model(model_id: str) -> LoadedModel:
+def model(model_id: str) -> pruning.LoadedModel:
     """The dense network.
 
     Raises:
@@ -62,22 +61,22 @@ def model(model_id: str) -> LoadedModel:
     weights = uploads.find(name, digest) if digest else None
     if digest and weights is None:
         raise ValueError("The uploaded weights are no longer in the cache directory; upload the file again.")
-    loaded = load_model(name, weights=weights)
+    loaded = pruning.load_model(name, weights=weights)
     freeze()
     return loaded
 
 
 @_resource(max_entries=8)
-def task_named(name: str) -> Task:
+def task_named(name: str) -> pruning.Task:
     """The data of this name.
 
     Raises:
         MissingData: if its files are not in the data directory.
     """
-    return load_task(name)
+    return pruning.load_task(name)
 
 
-def task(model_id: str) -> Task:
+def task(model_id: str) -> pruning.Task:
     """The data that this model is measured on; raises `MissingData` like `task_named`."""
     return task_named(MODELS[uploads.split_id(model_id)[0]].task)
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import streamlit as st
 
-from pruning.models import MODELS, load_model
-from pruning.tasks import MissingData
+import pruning
+from pruning import MODELS
 from ui import cache, state, uploads
 
 ROOT = Path(__file__).parents[1]
@@ -98,7 +98,7 @@ def errors_here() -> Iterator[None]:
     """Show an engine error as its one sentence at this place, and go on with the page."""
     try:
         yield
-    except MissingData as error:
+    except pruning.MissingData as error:
         st.info(str(error), icon=":material/folder_off:")
     except ValueError as error:
         st.error(str(error), icon=":material/error:")
@@ -163,7 +163,12 @@ def _choose_weights(session: state.Session) -> None:
         if session.problem:
             st.error(session.problem, icon=":material/error:")
         if session.weights:
-            st.button("Back to the built-in weights", on_click=session.choose_model, args=(session.model,))
+            st.button(
+                "Back to the built-in weights",
+                key="built-in-weights",
+                on_click=session.choose_model,
+                args=(session.model,),
+            )
 
 
 def _take_upload(session: state.Session) -> None:
@@ -173,7 +178,7 @@ def _take_upload(session: state.Session) -> None:
         return
     data = file.getvalue()
     try:
-        load_model(session.model, weights=data)
+        pruning.load_model(session.model, weights=data)
     except ValueError as error:
         session.problem = str(error)
     else:
@@ -184,7 +189,7 @@ def _data_line(session: state.Session) -> str:
     """Which data the figures are measured on, or what is missing."""
     try:
         task = cache.task(session.model_id)
-    except MissingData as error:
+    except pruning.MissingData as error:
         return f":orange[:material/folder_off:] {error}"
     return (
         f":material/database: **{task.label}** · {len(task.validation):,} validation and "

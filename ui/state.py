@@ -16,8 +16,8 @@ from typing import Any
 
 import streamlit as st
 
-from pruning.models import MODELS
-from pruning.recipe import Granularity, Recipe, Scope
+from pruning import MODELS, Recipe
+from pruning.recipe import Granularity, Scope
 from ui import address, cache, draft, uploads
 from ui.draft import Draft, History
 
