@@ -13,7 +13,7 @@ It knows no screen: everything here works from a script, a notebook or the comma
     pruning.save_checkpoint("small.safetensors", small, plan, recipe)
 """
 
-from pruning.allocation import ALLOCATIONS, Allocation
+from pruning.allocation import ALLOCATIONS, Allocated, Allocation, Evidence, allocate, share_removed
 from pruning.checkpoint import (
     LoadedCheckpoint,
     checkpoint_size,
@@ -24,7 +24,7 @@ from pruning.checkpoint import (
     self_check,
 )
 from pruning.cost import Cost, CostModel
-from pruning.criteria import CRITERIA, Criterion, score_groups, score_weights
+from pruning.criteria import CRITERIA, Criterion, across_groups, score_groups, score_weights, unscorable
 from pruning.evaluate import Report, evaluate, evaluate_batches, wilson
 from pruning.groups import Group, Member, Structure, find_groups, find_structure
 from pruning.latency import Timing, measure_latency, measure_layers
@@ -43,10 +43,12 @@ __all__ = [
     "CRITERIA",
     "MODELS",
     "TASKS",
+    "Allocated",
     "Allocation",
     "Cost",
     "CostModel",
     "Criterion",
+    "Evidence",
     "Group",
     "Layer",
     "LoadedCheckpoint",
@@ -66,6 +68,8 @@ __all__ = [
     "Structure",
     "Task",
     "Timing",
+    "across_groups",
+    "allocate",
     "apply_masks",
     "build_model",
     "checkpoint_size",
@@ -90,7 +94,9 @@ __all__ = [
     "score_weights",
     "self_check",
     "set_data_dir",
+    "share_removed",
     "shrink",
     "summary_text",
+    "unscorable",
     "wilson",
 ]

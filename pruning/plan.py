@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from pruning.criteria import across_groups
 from pruning.groups import Group, Structure, find_structure
 from pruning.layers import WEIGHTED, find_layers
 from pruning.masks import keep_by_rank
@@ -123,10 +124,10 @@ def make_plan(
 
     Scope "layer" ranks within each key and keeps exactly what its ratio asks. Scope "global" adds up what the
     ratios of one granularity and criterion ask to remove, and removes that many of the lowest scores over all
-    of their keys together. Scores of groups are first divided by their mean in the group, because filters of
-    another fan-in have another scale (the "mean" normalizer of Torch-Pruning, Fang et al. 2023,
-    arXiv:2301.12900); scores of single weights are compared as they are (Han et al. 2015, arXiv:1506.02626;
-    LAMP brings its own normalisation, Lee et al. 2020, arXiv:2010.07611). Every group keeps its minimum.
+    of their keys together. Scores of groups are first made comparable by `criteria.across_groups`, because
+    filters of another fan-in have norms on another scale; scores of single weights are compared as they are
+    (Han et al. 2015, arXiv:1506.02626; LAMP brings its own normalisation, Lee et al. 2020, arXiv:2010.07611).
+    Every group keeps its minimum.
 
     Args:
         module: the network, never changed.
@@ -182,7 +183,8 @@ def _plan_units(
 ) -> None:
     counts = {key: kept_count(groups[key].size, rules[key].ratio, 1, 0) for key in keys}
     if len(keys) > 1:
-        protected = {key: _protected(_by_mean(scores[key]), groups[key].minimum) for key in keys}
+        compared = across_groups({key: scores[key] for key in keys}, rules[keys[0]].criterion)
+        protected = {key: _protected(compared[key], groups[key].minimum) for key in keys}
         counts = _shared(protected, sum(counts.values()))
     for key in keys:
         group, rule = groups[key], rules[key]
@@ -221,11 +223,6 @@ def _shared(scores: Mapping[str, Tensor], kept: int) -> dict[str, int]:
     ranked = keep_by_rank(torch.cat([values.flatten() for values in scores.values()]), kept)
     sizes = [values.numel() for values in scores.values()]
     return {key: int(part.sum()) for key, part in zip(scores, ranked.split(sizes), strict=True)}
-
-
-def _by_mean(scores: Tensor) -> Tensor:
-    mean = scores.abs().mean()
-    return scores / mean if mean > 0 else scores
 
 
 def _protected(scores: Tensor, minimum: int) -> Tensor:

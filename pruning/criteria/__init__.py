@@ -2,11 +2,12 @@
 
 from pruning.criteria import data, magnitude, structure
 from pruning.criteria.base import CRITERIA, Criterion
-from pruning.criteria.score import score_groups, score_weights, unscorable
+from pruning.criteria.score import across_groups, score_groups, score_weights, unscorable
 
 __all__ = [
     "CRITERIA",
     "Criterion",
+    "across_groups",
     "data",
     "magnitude",
     "score_groups",

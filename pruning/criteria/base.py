@@ -24,6 +24,8 @@ class Criterion:
         weights: scores like the weight, of one layer; None if it cannot score single weights.
         units: scores (size,) of one group; None if it cannot score units.
         misfit: why it cannot score a group that it is shown, "" if it can.
+        comparable: whether scores of different groups have the same meaning as they are, as changes of the
+            loss have; if not, `across_groups` divides them by their mean before one threshold is applied.
     """
 
     name: str
@@ -34,6 +36,7 @@ class Criterion:
     weights: Callable[[LayerView], Tensor] | None = None
     units: Callable[[GroupView], Tensor] | None = None
     misfit: Callable[[GroupView], str] = lambda view: ""
+    comparable: bool = False
 
     @property
     def granularities(self) -> frozenset[str]:

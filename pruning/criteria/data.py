@@ -111,6 +111,7 @@ register(
         needs=frozenset({"gradients"}),
         weights=lambda view: taylor_weights(view.weight, view.gradient_square()),
         units=_taylor_units,
+        comparable=True,
     )
 )
 
@@ -145,5 +146,6 @@ register(
         needs=frozenset({"conductance"}),
         units=_conductance_units,
         misfit=_lacks_outputs,
+        comparable=True,
     )
 )

@@ -96,6 +96,7 @@ register(
         source="Lee et al. 2020, arXiv:2010.07611",
         weights=lambda view: lamp(view.weight.square()),
         units=lambda view: lamp(l2_norm(view.weights()).square()),
+        comparable=True,
     )
 )
 
@@ -110,5 +111,6 @@ register(
         source="a baseline; how strong it is: Liu et al. 2022, arXiv:2202.02643",
         weights=lambda view: random_scores(view.weight.shape, view.generator()),
         units=lambda view: random_scores((view.group.size,), view.generator()),
+        comparable=True,
     )
 )

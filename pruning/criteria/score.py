@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 import torch
@@ -95,6 +95,27 @@ def unscorable(module: nn.Module, groups: Iterable[Group], criterion: str) -> di
     entry = CRITERIA[criterion]
     found = {group.id: entry.misfit(GroupView(group, module, NOTHING_KNOWN)) for group in groups}
     return {group: _cannot(entry, group, why) for group, why in found.items() if why}
+
+
+def across_groups(scores: Mapping[str, Tensor], criterion: str) -> dict[str, Tensor]:
+    """Scores of groups as they can be compared with each other, for one threshold over all of them.
+
+    Scores that are not comparable as they are (norms grow with fan-in and the number of layers in a group)
+    are divided by their mean in the group, the "mean" normalizer of Torch-Pruning (Fang et al. 2023,
+    arXiv:2301.12900). The ranking within a group stays. Single weights are compared as they are.
+
+    Args:
+        scores: from `score_groups`.
+        criterion: that gave them; an unknown name counts as not comparable.
+    """
+    if criterion in CRITERIA and CRITERIA[criterion].comparable:
+        return dict(scores)
+    return {key: _by_mean(values) for key, values in scores.items()}
+
+
+def _by_mean(scores: Tensor) -> Tensor:
+    mean = scores.abs().mean()
+    return scores / mean if mean > 0 else scores
 
 
 def _cannot(entry: Criterion, group: str, why: str) -> str:

@@ -63,6 +63,7 @@ register(
         source="Liu et al. 2017, arXiv:1708.06519",
         units=lambda view: scale_sum(_batch_norm_scales(view)),
         misfit=_lacks_batch_norm,
+        comparable=True,
     )
 )
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from zoo import ZOO
 
-from pruning.criteria import CRITERIA, score_groups, score_weights, unscorable
+from pruning.criteria import CRITERIA, across_groups, score_groups, score_weights, unscorable
 from pruning.criteria.magnitude import l1_norm, l2_norm, lamp
 from pruning.criteria.structure import distance_sum
 from pruning.criteria.views import spread_input_norm, take_units
@@ -311,3 +311,15 @@ def test_input_norms_spread_over_every_kind_of_weight() -> None:
     assert spread_input_norm(linear, torch.tensor([1.0, 2, 3])).tolist() == [[1, 2, 3], [1, 2, 3]]
     depthwise = nn.Conv1d(2, 4, 1, groups=2)  # two filters for each channel
     assert spread_input_norm(depthwise, torch.tensor([1.0, 2])).flatten().tolist() == [1, 1, 2, 2]
+
+
+def test_scores_are_made_comparable_across_groups_where_they_are_not() -> None:
+    scores = {"small": torch.tensor([1.0, 3]), "large": torch.tensor([100.0, 300]), "dead": torch.zeros(2)}
+    shared = across_groups(scores, "l2")
+    assert {key: values.tolist() for key, values in shared.items()} == {
+        "small": [0.5, 1.5],
+        "large": [0.5, 1.5],
+        "dead": [0, 0],
+    }
+    for criterion in ("lamp", "taylor", "conductance", "bn_scale"):
+        assert across_groups(scores, criterion) == scores
