@@ -102,25 +102,58 @@ def measure_latency(
     Source: the interval of a median is that of the sign test: W. R. Thompson 1936, "On confidence ranges for
         the median", Annals of Mathematical Statistics 7. It assumes turns that are independent of each other.
     """
-    if min(batch_size, repeats, 1 if threads is None else threads) < 1 or not budget_s > 0:
+    *_, timing = refine_latency(
+        module,
+        example_inputs,
+        baseline=baseline,
+        batch_size=batch_size,
+        threads=threads,
+        repeats=repeats,
+        budget_s=budget_s,
+        slice_s=budget_s,
+    )
+    return timing
+
+
+def refine_latency(
+    module: nn.Module,
+    example_inputs: Sequence[Tensor],
+    *,
+    baseline: nn.Module | None = None,
+    batch_size: int = 1,
+    threads: int | None = None,
+    repeats: int = 200,
+    budget_s: float = 2.0,
+    slice_s: float = 0.1,
+) -> Iterator[Timing]:
+    """As `measure_latency`, but yield the timing so far after each slice of the budget.
+
+    Between two slices nothing is held, so that a caller may stop at any of them, or do something else.
+
+    Args:
+        slice_s: seconds from one timing to the next, warm-up included.
+        All others: see `measure_latency`.
+    Raises:
+        ValueError: if a number is not positive.
+    """
+    if min(batch_size, repeats, 1 if threads is None else threads) < 1 or not min(budget_s, slice_s) > 0:
         raise ValueError("Batch size, threads, repeats and time budget must all be positive.")
     inputs = to_batch(example_inputs, batch_size)
     networks = [module] if baseline is None else [module, baseline]
-    with _measuring(networks, threads) as used:
-        times = _take_turns([partial(net, *inputs) for net in networks], repeats, budget_s)
-    own = _summary(times[0], batch_size, used)
-    if baseline is None:
-        return replace(own, warning=_warning(own))
-    dense = _summary(times[1], batch_size, used)
-    ratios = [slow / fast for fast, slow in zip(*times, strict=True)]
-    ratio, interval = median(ratios), median_interval(ratios)
-    return replace(
-        own,
-        baseline=dense,
-        ratio=ratio,
-        ratio_interval=interval,
-        warning=_warning(own, dense, interval),
-    )
+    times: list[list[float]] = [[] for _ in networks]
+    spent = 0.0
+    while not times[0] or (spent < budget_s and len(times[0]) < repeats):
+        with _measuring(networks, threads) as used:
+            begin = perf_counter()
+            turns = _take_turns(
+                [partial(net, *inputs) for net in networks],
+                repeats - len(times[0]),
+                min(slice_s, budget_s - spent),
+            )
+        for known, new in zip(times, turns, strict=True):
+            known += new
+        spent += perf_counter() - begin
+        yield _timing(times, batch_size, used)
 
 
 def measure_layers(
@@ -229,6 +262,23 @@ def _take_turns(forwards: Sequence[Callable[[], object]], repeats: int, budget_s
         if perf_counter() - begin > budget_s:
             break
     return times
+
+
+def _timing(times: Sequence[Sequence[float]], batch_size: int, threads: int) -> Timing:
+    """The figures of one network, or of two that took turns, the baseline second."""
+    own = _summary(times[0], batch_size, threads)
+    if len(times) == 1:
+        return replace(own, warning=_warning(own))
+    dense = _summary(times[1], batch_size, threads)
+    ratios = [slow / fast for fast, slow in zip(*times, strict=True)]
+    ratio, interval = median(ratios), median_interval(ratios)
+    return replace(
+        own,
+        baseline=dense,
+        ratio=ratio,
+        ratio_interval=interval,
+        warning=_warning(own, dense, interval),
+    )
 
 
 def _wait_for_device() -> None:

@@ -15,8 +15,11 @@ import streamlit as st
 import torch
 
 import pruning
-from pruning import MODELS
+from pruning import MODELS, store
+from pruning.checkpoint.size import SizeModel
+from pruning.live import LiveEvaluator
 from pruning.recipe import Granularity
+from pruning.weights import SortedScores
 from ui import uploads
 from ui.jobs import JobManager
 
@@ -112,6 +115,34 @@ def cost_model(model_id: str) -> pruning.CostModel:
     """Exact parameters, MACs and bytes of any plan, in less than a millisecond."""
     loaded = model(model_id)
     return pruning.CostModel(loaded.module, loaded.example_inputs, structure(model_id))
+
+
+@_resource(max_entries=16)
+def size_model(model_id: str) -> SizeModel:
+    """Exact bytes of any plan's checkpoint, in less than a millisecond."""
+    return SizeModel(model(model_id).module, structure(model_id))
+
+
+@_resource(max_entries=16)
+def weights_digest(model_id: str) -> str:
+    """Name of this network by the values of its weights, for results kept on disk."""
+    return store.weights_digest(model(model_id).module)
+
+
+@_resource(max_entries=64)
+def sorted_scores(
+    model_id: str, granularity: Granularity, criterion: str, seed: int = 0
+) -> dict[str, SortedScores]:
+    """Group id or layer name -> its scores in ascending order, for histograms and thresholds."""
+    found = scores(model_id, granularity, criterion, seed)
+    return {key.removesuffix(".weight"): SortedScores(values) for key, values in found.items()}
+
+
+@_resource(max_entries=4)
+def live(model_id: str) -> LiveEvaluator:
+    """Measures recipes while they are edited; raises `MissingData` without data."""
+    loaded = model(model_id)
+    return LiveEvaluator(loaded.module, task(model_id), loaded.example_inputs, structure=structure(model_id))
 
 
 @_resource(max_entries=16)

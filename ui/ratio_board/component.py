@@ -37,6 +37,7 @@ def ratio_board(
     key: str,
     version: int,
     on_edit: Callable[[Edit], None],
+    then: Callable[[], None] | None = None,
     multiple_of: int = 1,
     dense_accuracy: float | None = None,
     ticks_every: int = 0,
@@ -58,6 +59,8 @@ def ratio_board(
         version: to be raised whenever Python itself changes ratios or rows (a preset, undo, another model),
             not for the edits that came from the board; events of an older version are ignored.
         on_edit: receives one `Edit` after the other; about 12 a second while a drag goes on.
+        then: called after all edits of one message were received; the place to rerun a fragment
+            (`st.rerun` ends a callback at once, so `on_edit` would lose the edits that follow).
         multiple_of: kept counts are rounded up to this multiple.
         dense_accuracy: of the whole network, in [0, 1]; the level from which the curves fall.
         ticks_every: marks kept counts that are multiples of this on the tracks; 0 = none.
@@ -73,6 +76,8 @@ def ratio_board(
         state, edits = receive(state, _sent(key))
         for edit in edits:
             on_edit(edit)
+        if then is not None:
+            then()
 
     _mount(
         key=key,
