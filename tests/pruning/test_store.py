@@ -6,7 +6,8 @@ import torch
 from torch import nn
 
 from pruning import store
-from pruning.store import cache_dir, find, save, scan_digest, weights_digest
+from pruning.sensitivity import Measured, Scan, ScanPoint
+from pruning.store import cache_dir, find, find_scan, save, save_scan, scan_digest, weights_digest
 
 NAME = "0123456789abcdef"
 
@@ -100,6 +101,32 @@ def test_the_default_is_the_platforms_place(
     monkeypatch.setattr(store.sys, "platform", platform)
     monkeypatch.setattr(store.Path, "home", lambda: tmp_path / "home")
     assert cache_dir() == tmp_path / expected / "pruning-explorer"
+
+
+def test_a_scan_is_found_again() -> None:
+    dense = Measured(accuracy=0.9, interval=(0.8, 1.0), loss=0.1)
+    point = ScanPoint(key="a", ratio=0.5, kept=1, size=2, accuracy=0.7, interval=(0.6, 0.8), loss=None)
+    scan = Scan(
+        model=None,
+        task="digits",
+        split="validation",
+        granularity="channel",
+        criterion="l2",
+        seed=0,
+        n=10,
+        classes=10,
+        keys=("a",),
+        ratios=(0.5,),
+        dense=dense,
+        points=(point,),
+    )
+    assert find_scan(NAME) is None
+    assert save_scan(NAME, scan)
+    assert find_scan(NAME) == scan
+    path = cache_dir() / "scans" / f"{NAME}.json"
+    path.write_text(path.read_text()[:-20])
+    assert find_scan(NAME) is None
+    assert not path.exists()
 
 
 def test_weights_digest_names_the_weights() -> None:
