@@ -46,6 +46,7 @@ def scan_sensitivity(
     split: str = "validation",
     limit: int | None = None,
     seed: int = 0,
+    known: Scan | None = None,
     on_point: OnPoint | None = None,
     stop: threading.Event | None = None,
 ) -> Scan:
@@ -71,6 +72,7 @@ def scan_sensitivity(
         split=split,
         limit=limit,
         seed=seed,
+        known=known,
         stop=stop,
     )
     for point in walk:
@@ -92,6 +94,7 @@ def iter_scan(
     split: str = "validation",
     limit: int | None = None,
     seed: int = 0,
+    known: Scan | None = None,
     stop: threading.Event | None = None,
 ) -> Walk:
     """A sensitivity scan to be walked point by point: `for point in iter_scan(...)`.
@@ -110,6 +113,8 @@ def iter_scan(
         split: what to measure on. Scans are for tuning, so the test split is refused.
         limit: measure only the first `limit` images.
         seed: of criteria that draw numbers.
+        known: an earlier scan of the same network by the same arguments, whose points are not measured again:
+            one that was stopped, or that had other ratios.
         stop: ends the walk early when set, within one batch.
     Raises:
         ValueError: if a ratio or a name is wrong, or nothing can be pruned.
@@ -128,6 +133,7 @@ def iter_scan(
     if not targets:
         raise ValueError(f"Nothing in this network can be pruned by {granularity}.")
     n, batches = split_batches(task, split, batch_size=BATCH, limit=limit)
+    wanted = tuple(sorted(set(map(float, ratios))))
     about = {
         "model": getattr(module, "architecture", None),
         "task": task.name,
@@ -138,9 +144,10 @@ def iter_scan(
         "n": n,
         "classes": len(task.classes),
         "keys": tuple(target.key for target in targets),
-        "ratios": tuple(sorted(set(map(float, ratios)))),
+        "ratios": wanted,
     }
-    return Walk(module, targets, tuple(batches), about, stop or threading.Event())
+    points = [point for point in known.points if point.ratio in wanted] if known else []
+    return Walk(module, targets, tuple(batches), about, stop or threading.Event(), points)
 
 
 @dataclass

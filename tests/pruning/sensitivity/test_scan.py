@@ -124,6 +124,15 @@ def test_a_stop_ends_the_scan_and_iterating_again_goes_on(net: nn.Module, task: 
     assert walk.scan() == scan_sensitivity(net, task, RATIOS)
 
 
+def test_known_points_are_not_measured_again(net: nn.Module, task: FakeTask) -> None:
+    whole = scan_sensitivity(net, task, RATIOS)
+    part = scan_sensitivity(net, task, [0.25, 0.5, 0.6])
+    walk = iter_scan(net, task, RATIOS, known=part)
+    assert [point.ratio for point in walk] == [1.0, 1.0, 0.75, 0.75]
+    assert set(walk.scan().points) == set(whole.points)
+    assert list(iter_scan(net, task, RATIOS, known=whole)) == []
+
+
 def test_a_stop_is_noticed_between_batches(
     net: nn.Module, task: FakeTask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
