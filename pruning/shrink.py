@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -39,11 +39,14 @@ def shrink(module: nn.Module, plan: Plan, example_inputs: Sequence[Any]) -> nn.M
         ValueError: if the plan is for another network, or the smaller copy fails or answers differently.
     """
     masked = apply_masks(module, plan)
-    small = slice_module(masked, plan.structure, plan.channels)
-    inputs = tuple(example_inputs)
-    for given in (inputs, _random_like(inputs)):
-        _compare(_run(masked, given), _run(small, given), module)
-    return small
+    known = tuple(example_inputs)
+    trials = [(given, _run(masked, given)) for given in (known, _random_like(known))]
+
+    def check(small: nn.Module) -> None:
+        for given, expected in trials:
+            _compare(expected, _run(small, given), module)
+
+    return _first_right(_candidates(masked, plan.structure, plan.channels), check)
 
 
 def shrink_by_keep(
@@ -63,12 +66,11 @@ def shrink_by_keep(
         ValueError: if a mask does not fit its group or the smaller copy does not run.
     """
     structure = structure or find_structure(module, example_inputs)
-    small = slice_module(module, structure, keep)
-    _run(small, tuple(example_inputs))
-    return small
+    return _first_right(
+        _candidates(module, structure, keep), lambda small: _run(small, tuple(example_inputs))
+    )
 
 
-@torch.no_grad()
 def slice_module(module: nn.Module, structure: Structure, keep: Mapping[str, Tensor]) -> nn.Module:
     """A copy with every parameter and buffer cut to the units to keep, and attributes that fit; not run.
 
@@ -79,7 +81,34 @@ def slice_module(module: nn.Module, structure: Structure, keep: Mapping[str, Ten
     Raises:
         ValueError: if a mask does not fit its group.
     """
-    keep = structure.checked(keep)
+    return next(_candidates(module, structure, keep))
+
+
+def _candidates(module: nn.Module, structure: Structure, keep: Mapping[str, Tensor]) -> Iterator[nn.Module]:
+    """One smaller copy, at each step with another guess at what the attributes of its modules count."""
+    small = _cut(module, structure, structure.checked(keep))
+    repair_layers(small)
+    for _ in repair_sizes(small, structure, keep):
+        yield small
+
+
+def _first_right(candidates: Iterator[nn.Module], check: Callable[[nn.Module], object]) -> nn.Module:
+    """The first candidate that passes the check; the first one's error if none does."""
+    failure: ValueError | None = None
+    for small in candidates:
+        try:
+            check(small)
+        except ValueError as error:
+            failure = failure or error
+        else:
+            return small
+    assert failure is not None  # there is always one candidate
+    raise failure
+
+
+@torch.no_grad()
+def _cut(module: nn.Module, structure: Structure, keep: Mapping[str, Tensor]) -> nn.Module:
+    """A copy with every parameter and buffer cut to the units to keep."""
     small = copy.deepcopy(module)
     survivors = _survivors(structure, keep)
     cut: dict[int, Tensor] = {}  # a tensor of several names is cut once and stays shared
@@ -93,8 +122,6 @@ def slice_module(module: nn.Module, structure: Structure, keep: Mapping[str, Ten
                 if id(tensor) not in cut:
                     cut[id(tensor)] = _sliced(tensor, survivors[first[id(tensor)]])
                 table[name] = cut[id(tensor)]
-    repair_layers(small)
-    repair_sizes(small, structure, keep)
     return small
 
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice, product
 from typing import Any
 
 from torch import Tensor, nn
 
 from pruning.groups.types import Extent, Size, Structure
+
+ATTEMPTS = 64  # combinations of attribute values that are tried
 
 
 def repair_layers(module: nn.Module) -> None:
@@ -19,58 +23,82 @@ def repair_layers(module: nn.Module) -> None:
                 repair(layer)
 
 
-def repair_sizes(module: nn.Module, structure: Structure, keep: Mapping[str, Tensor]) -> None:
+def repair_sizes(module: nn.Module, structure: Structure, keep: Mapping[str, Tensor]) -> Iterator[None]:
     """Set the integers that other modules keep as attributes and use in their forward, such as a head count.
 
-    The recording knows each integer that a module's forward used and what it counts. An attribute of that
-    value takes the new one; where one old value has several new ones, attributes are matched in the order in
-    which the forward uses them. A list or tuple is matched as a whole, with integers used side by side.
-    A wrong match does not get far: `shrink` compares outputs.
+    The recording knows each integer that a module's forward used and what it counts: an attribute of that
+    value takes the new one. Where one old value has several new ones, each step of the iterator sets another
+    combination, the likeliest first; whether it is right shows in the outputs.
 
     Args:
-        module: already sliced; changed in place.
+        module: already sliced; changed in place at each step.
         structure: of the network before.
         keep: group id -> (size,) bool, True = keep.
     """
+    places: list[_Place] = []
     used: dict[str, list[Size]] = defaultdict(list)
     for size in structure.sizes:
         used[size.module].append(size)
     for path, sizes in used.items():
         owner = module.get_submodule(path)
-        if type(owner).__module__.startswith("torch.nn") and not isinstance(owner, nn.Unflatten):
-            continue  # these keep sizes only beside their parameters
-        held = {name: value for name, value in vars(owner).items() if not name.startswith("_")}
-        for name, values in held.items():
-            if isinstance(values, (list, tuple)) and (new := _run_of(list(values), sizes, keep)):
-                setattr(owner, name, type(values)(new))
-        for value in {size.value for size in sizes}:
-            names = [
-                name for name, held_value in held.items() if type(held_value) is int and held_value == value
-            ]
-            for number, name in enumerate(names):
-                setattr(owner, name, _choose(value, sizes, keep, number, len(names)))
+        # PyTorch's own layers keep sizes only beside their parameters.
+        if isinstance(owner, nn.Unflatten) or not type(owner).__module__.startswith("torch.nn"):
+            places += _places(owner, sizes, keep)
+    for combination in islice(product(*(place.options for place in places)), ATTEMPTS):
+        for place, value in zip(places, combination, strict=True):
+            setattr(place.owner, place.name, value)
+        yield
 
 
-def _run_of(values: list[Any], sizes: Sequence[Size], keep: Mapping[str, Tensor]) -> list[int] | None:
-    """The new values of integers that one call used side by side, None if there is no such call."""
-    for start in range(len(sizes) - len(values) + 1):
-        run = sizes[start : start + len(values)]
-        if values and len({size.call for size in run}) == 1 and [size.value for size in run] == values:
-            return [size.extent.length(keep) for size in run]
-    return None
+@dataclass(frozen=True)
+class _Place:
+    """An attribute and the values that it may take, likeliest first."""
+
+    owner: nn.Module
+    name: str
+    options: list[Any]
 
 
-def _choose(value: int, sizes: Sequence[Size], keep: Mapping[str, Tensor], number: int, places: int) -> int:
-    """The new value of one of several attributes that had the same value."""
+def _places(owner: nn.Module, sizes: Sequence[Size], keep: Mapping[str, Tensor]) -> list[_Place]:
+    places = []
+    integers: dict[int, list[str]] = defaultdict(list)
+    for name, held in vars(owner).items():
+        if name.startswith("_"):
+            continue
+        if type(held) is int:
+            integers[held].append(name)
+        elif isinstance(held, (list, tuple)) and held:
+            runs = _runs(list(held), sizes, keep)
+            places += [_Place(owner, name, [type(held)(run) for run in runs])] if runs else []
+    for value, names in integers.items():
+        lengths = _lengths(value, sizes, keep)
+        for number, name in enumerate(names):
+            # As many attributes as lengths: the order of use is the likeliest match.
+            first = lengths[number : number + 1] if len(lengths) == len(names) else []
+            changed = [length for length in lengths if length != value]
+            options = list(dict.fromkeys([*first, *changed, *lengths, value]))
+            places += [_Place(owner, name, options)] if lengths else []
+    return places
+
+
+def _lengths(value: int, sizes: Sequence[Size], keep: Mapping[str, Tensor]) -> list[int]:
+    """What each different thing of that size has become, in the order of use."""
     extents: dict[tuple[Any, ...], Extent] = {}
     for size in sizes:
         if size.value == value:
             units = tuple((name, tuple(index.tolist())) for name, index in size.extent.units.items())
             extents.setdefault((size.extent.fixed, *units), size.extent)
-    new = [extent.length(keep) for extent in extents.values()]
-    if len(new) == places:
-        return new[number]
-    return next((length for length in new if length != value), value)
+    return [extent.length(keep) for extent in extents.values()]
+
+
+def _runs(values: list[Any], sizes: Sequence[Size], keep: Mapping[str, Tensor]) -> list[list[int]]:
+    """What integers that one call used side by side have become."""
+    found = []
+    for start in range(len(sizes) - len(values) + 1):
+        run = sizes[start : start + len(values)]
+        if len({size.call for size in run}) == 1 and [size.value for size in run] == values:
+            found.append([size.extent.length(keep) for size in run])
+    return found
 
 
 def _convolution(layer: Any) -> None:

@@ -98,8 +98,8 @@ class Tracer:
 
     def run(self) -> Tracer:
         """Apply a rule to every call, then fix what leaves the network."""
-        for self._number, call in enumerate(self.recording.calls):
-            self.call = call
+        for number, call in enumerate(self.recording.calls):
+            self.call, self._number = call, number
             self._visit(call)
         self.call = None
         for ref in self.recording.outputs:

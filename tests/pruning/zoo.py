@@ -1,7 +1,7 @@
 """Tiny awkward networks for everyone's tests.
 
 `ZOO` maps a name to a builder: seed -> (module in eval mode, example inputs). Weights and running statistics
-are random, so that no channel is zero by accident.
+are random, so that no channel is zero by accident. `random_plan` prunes any of them.
 """
 
 from __future__ import annotations
@@ -12,6 +12,9 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from pruning.groups import Structure
+from pruning.plan import Plan, PlanEntry
 
 Built = tuple[nn.Module, tuple[Any, ...]]
 ZOO: dict[str, Callable[..., Built]] = {}
@@ -79,12 +82,11 @@ class Plain(nn.Module):
             nn.BatchNorm2d(6, affine=False),
             nn.Hardswish(),
         )
-        self.head = nn.Sequential(
-            nn.Flatten(), nn.Linear(6 * 16, 10), nn.GELU(), nn.Linear(10, 4, bias=False)
-        )
+        self.flatten = nn.Flatten()
+        self.head = nn.Sequential(nn.Linear(6 * 16, 10), nn.GELU(), nn.Linear(10, 4, bias=False))
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.head(self.body(x))
+        return self.head(self.flatten(self.body(x)))
 
 
 @member(*IMAGE)
@@ -389,3 +391,19 @@ class Scaled(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = torch.relu(self.a(x))
         return self.b(x) * x.shape[-1]
+
+
+def random_plan(structure: Structure, seed: int) -> Plan:
+    """A plan that keeps a random number of random units of every group; seed 0 keeps one unit of each."""
+    generator = torch.Generator().manual_seed(seed)
+    keep = {}
+    for group in structure.groups:
+        kept = int(torch.randint(1, group.size + 1, (1,), generator=generator)) if seed else 1
+        mask = torch.zeros(group.size, dtype=torch.bool)
+        mask[torch.randperm(group.size, generator=generator)[:kept]] = True
+        keep[group.id] = mask
+    entries = tuple(
+        PlanEntry(name, "channel", "random", 1 - float(mask.float().mean()), len(mask), int(mask.sum()))
+        for name, mask in keep.items()
+    )
+    return Plan(keep, entries, structure)
