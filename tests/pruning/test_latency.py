@@ -8,7 +8,15 @@ import torch
 from torch import Tensor, nn
 
 from pruning import latency
-from pruning.latency import LayerTime, Timing, measure_latency, measure_layers, median_interval, to_batch
+from pruning.latency import (
+    LayerTime,
+    Timing,
+    measure_latency,
+    measure_layers,
+    median_interval,
+    refine_latency,
+    to_batch,
+)
 from pruning.layers import private_copy
 
 
@@ -68,6 +76,25 @@ def test_a_network_slower_than_the_budget_is_measured_once_and_the_warning_says_
     timing = measure_latency(Sleep(0.05), X, repeats=50, budget_s=0.01)
     assert timing.n == 1
     assert "Only 1 turn fitted" in timing.warning
+
+
+def test_refining_grows_the_timing_and_holds_nothing_between() -> None:
+    before = torch.get_num_threads()
+    network = Sleep(0.002).train()
+    steps = refine_latency(
+        network, X, baseline=Sleep(0.002), threads=before + 1, repeats=1000, budget_s=0.3, slice_s=0.05
+    )
+    counts = []
+    for timing in steps:
+        counts.append(timing.n)
+        assert network.training
+        assert torch.get_num_threads() == before
+        assert not torch.is_inference_mode_enabled()
+        assert measure_latency(Sleep(0), X, repeats=1).n == 1  # another one may measure meanwhile
+    assert len(counts) >= 2
+    assert counts == sorted(set(counts))
+    assert timing.ratio_interval is not None
+    assert timing.threads == before + 1
 
 
 def test_noise_is_said_in_words() -> None:
