@@ -1,0 +1,188 @@
+"""Serve the app and look at it in the system's Chromium: for browser tests, screenshots and benchmarks."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, ConsoleMessage, Page, Request
+
+ROOT = Path(__file__).parents[2]
+NO_CHROMIUM = "no Chromium: apt-get install chromium, or name an executable in PRUNING_CHROMIUM"
+_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+_PROBE = re.compile(r"/_stcore/(health|host-config)$")  # Streamlit's page asks at several places, by design
+
+
+def find_chromium() -> str | None:
+    """The executable that PRUNING_CHROMIUM names, or one on PATH."""
+    named = os.environ.get("PRUNING_CHROMIUM")
+    return named or next(filter(None, map(shutil.which, _NAMES)), None)
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """A running Chromium; once in a process, for Playwright's loop cannot be nested."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=find_chromium(), args=["--no-sandbox", "--disable-gpu"]
+        )
+        yield browser
+        browser.close()
+
+
+@dataclass(frozen=True)
+class Server:
+    """A Streamlit server of our own.
+
+    Args:
+        url: with a slash at its end.
+        log: what it printed.
+        process: the server.
+    """
+
+    url: str
+    log: Path
+    process: subprocess.Popen[bytes]
+
+
+@contextmanager
+def serve(folder: Path, script: Path = ROOT / "app.py", **environment: str) -> Iterator[Server]:
+    """Start a server on a free port, with its cache and its log in a folder of its own."""
+    port = _free_port()
+    options = {"address": "127.0.0.1", "port": str(port), "headless": "true", "fileWatcherType": "none"}
+    flags = [part for name, value in options.items() for part in (f"--server.{name}", value)]
+    known = {"PRUNING_CACHE_DIR": str(folder), "OMP_NUM_THREADS": "2", **os.environ, **environment}
+    known["PRUNING_CACHE_DIR"] = environment.get("PRUNING_CACHE_DIR", str(folder))
+    log = folder / "server.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "streamlit", "run", str(script), *flags],
+            cwd=ROOT,
+            env=known,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        server = Server(f"http://127.0.0.1:{port}/", log, process)
+        _wait_until_healthy(server)
+        yield server
+    finally:
+        process.terminate()
+        try:
+            process.wait(15)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _wait_until_healthy(server: Server, seconds: float = 60.0) -> None:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end and server.process.poll() is None:
+        try:
+            with urllib.request.urlopen(f"{server.url}_stcore/health", timeout=2):
+                return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.05)
+    raise RuntimeError(f"The server did not start:\n{server.log.read_text(errors='replace')}")
+
+
+@dataclass
+class App:
+    """The app in one browser tab, and everything that it should not have done.
+
+    Args:
+        page: Playwright's tab.
+        server: whose app it is.
+        complaints: console errors and requests to outside hosts, as they happened.
+    """
+
+    page: Page
+    server: Server
+    complaints: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.page.on("console", self._heard)
+        self.page.on("request", self._asked)
+        self.page.on("pageerror", lambda error: self.complaints.append(f"page error: {error}"))
+
+    def open(self, path: str = "") -> Page:
+        """Go to a path such as "prune?model=digits-mlp" and wait until it is drawn."""
+        self.page.goto(self.server.url + path)
+        return self.ready()
+
+    def switch(self, title: str) -> Page:
+        """Turn to a page by its name in the navigation."""
+        self.page.get_by_test_id("stTopNavLink").filter(has_text=title).click()
+        self.page.get_by_role("heading", level=1, name=title, exact=True).wait_for()
+        return self.ready()
+
+    def choose_model(self, label: str) -> Page:
+        """Choose a built-in network by the beginning of its label, such as "Digits MLP"."""
+        self.page.locator(".st-key-model-choice input").click()
+        self.page.get_by_role("option", name=re.compile(f"^{re.escape(label)}")).click()
+        self.page.wait_for_function(
+            "label => document.querySelector('.st-key-model-choice input').value.startsWith(label)", arg=label
+        )
+        return self.ready()
+
+    @property
+    def model(self) -> str:
+        """The label of the chosen model, with its parameter count."""
+        return self.page.locator(".st-key-model-choice input").input_value()
+
+    def ready(self, seconds: float = 60.0) -> Page:
+        """Wait until the script has run and the page shows its result."""
+        self.page.get_by_role("heading", level=1).wait_for(timeout=seconds * 1000)
+        self.page.wait_for_function(_SETTLED, timeout=seconds * 1000)
+        return self.page
+
+    @property
+    def exceptions(self) -> list[str]:
+        """Errors that Streamlit shows in the page."""
+        return self.page.get_by_test_id("stException").all_inner_texts()
+
+    def _heard(self, message: ConsoleMessage) -> None:
+        if message.type == "error" and not _PROBE.search(message.location.get("url", "")):
+            self.complaints.append(f"console: {message.text}")
+
+    def _asked(self, request: Request) -> None:
+        if not request.url.startswith((self.server.url, "data:", "blob:", "ws://127.0.0.1:")):
+            self.complaints.append(f"outside request: {request.url}")
+
+
+_SETTLED = """() => {
+  const app = document.querySelector("[data-testid='stApp']");
+  return app?.dataset.testScriptState === "notRunning"
+    && app?.dataset.testConnectionState !== "CONNECTING"
+    && !document.querySelector("[data-stale='true'], [data-testid='stSkeleton']");
+}"""
+
+
+def new_app(browser: Browser, server: Server, **options: Any) -> App:
+    """A fresh tab of 1280 x 800; close its `page.context` in the end."""
+    context = browser.new_context(viewport={"width": 1280, "height": 800}, **options)
+    page = context.new_page()
+    page.set_default_timeout(30_000)
+    return App(page, server)

@@ -1,0 +1,70 @@
+"""Take a picture of every page, dark and light, at two widths.
+
+    python tests/browser/screenshots.py FOLDER [--pages prune export] [--themes light] [--widths 1280]
+        [--query model=digits-vit] [--wait 2]
+
+A page is photographed at its full height, after its script has run and a short while for what is drawn late.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
+
+from harness import NO_CHROMIUM, App, chromium, find_chromium, serve  # noqa: E402
+
+from ui.shell import PAGES  # noqa: E402
+
+TALLEST = 6000  # pixels of one picture
+
+
+def main(arguments: list[str] | None = None) -> int:
+    chosen = _parse(arguments)
+    if not find_chromium():
+        print(NO_CHROMIUM, file=sys.stderr)
+        return 2
+    chosen.folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as cache, serve(Path(cache)) as server, chromium() as browser:
+        for theme in chosen.themes:
+            for width in chosen.widths:
+                context = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=theme)
+                app = App(context.new_page(), server)
+                for name in chosen.pages:
+                    file = chosen.folder / f"{name}-{theme}-{width}.png"
+                    _photograph(app, f"{name}?{chosen.query}", file, chosen.wait)
+                    print(file, *app.exceptions, *app.complaints, sep="\n  ")
+                    app.complaints.clear()
+                context.close()
+    return 0
+
+
+def _photograph(app: App, path: str, file: Path, wait: float) -> None:
+    page = app.open(path)
+    page.wait_for_timeout(1000 * wait)
+    app.ready()
+    width = page.viewport_size["width"] if page.viewport_size else 1280
+    height = page.evaluate("document.querySelector(\"[data-testid='stMain']\").scrollHeight")
+    page.set_viewport_size({"width": width, "height": min(max(800, height + 60), TALLEST)})
+    page.wait_for_timeout(500)
+    page.screenshot(path=file)
+    page.set_viewport_size({"width": width, "height": 800})
+
+
+def _parse(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--pages", nargs="+", choices=PAGES, default=list(PAGES))
+    parser.add_argument("--themes", nargs="+", choices=("light", "dark"), default=["light", "dark"])
+    parser.add_argument("--widths", nargs="+", type=int, default=[1280, 1920])
+    parser.add_argument("--query", default="", help="part of the address, such as model=digits-vit")
+    parser.add_argument("--wait", type=float, default=2.0, help="seconds for what is drawn late")
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
