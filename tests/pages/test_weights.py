@@ -1,0 +1,51 @@
+"""The Weights page without a browser: every layer kind, dense beside pruned, ratios to look at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+Open = Callable[..., Any]
+
+
+def labels(app: Any) -> set[str]:
+    return {metric.label for metric in app.metric}
+
+
+def test_opens_on_the_first_layer(open_page: Open) -> None:
+    app = open_page("weights")
+    assert app.selectbox(key="layer").value == "conv"
+    assert {"Weights", "Kurtosis", "Near zero", "Exactly zero"} <= labels(app)
+    assert not app.error
+
+
+@pytest.mark.parametrize("model", ["digits-mlp", "digits-vit", "digits-mobilenet"])
+def test_every_layer_of_a_network_can_be_shown(open_page: Open, model: str) -> None:
+    app = open_page("weights", model=model)
+    box = app.selectbox(key="layer")
+    for name in (box.options[0], box.options[len(box.options) // 2], box.options[-1]):
+        app.selectbox(key="layer").set_value(name).run()
+        assert not app.exception
+        assert not app.error
+
+
+def test_the_ratio_to_look_at_says_how_many_go(open_page: Open) -> None:
+    app = open_page("weights")
+    slider = next(s for s in app.slider if s.label == "Pruning ratio to look at")
+    slider.set_value(25).run()
+    assert any("At 25%: 6 of 24 go" in caption.value for caption in app.caption)
+
+
+def test_pruned_beside_dense(open_page: Open) -> None:
+    app = open_page("weights")
+    assert app.segmented_control[0].disabled
+    app.session_state["pruning-session"].set_ratios({"conv": 0.5})
+    app.run()
+    for side in ("Pruned", "Both"):
+        app.segmented_control(key="weights-side").set_value(side).run()
+        assert not app.exception
+    app.segmented_control(key="weights-side").set_value("Pruned").run()
+    count = next(metric for metric in app.metric if metric.label == "Weights")
+    assert count.value == "108"  # 12 of 24 filters of 9 weights

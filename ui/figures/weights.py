@@ -1,0 +1,287 @@
+"""Figures of weights: distributions, channel norms, kernels, matrices, BatchNorm scales."""
+
+from __future__ import annotations
+
+import html
+import math
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from pruning.weights import Histogram, Kernels
+from ui.figures.theme import Palette, fade, scale
+
+OVERLAP = 1.7  # height of the tallest ridge, in rows
+ROW = 30  # pixels between two ridges
+LOG_ABOVE = 3.0  # decades of counts from which a logarithmic axis is labelled by powers only
+
+
+def text(name: str) -> str:
+    """A layer's name for a figure: Plotly reads a few tags, and a name may come from a file."""
+    return html.escape(name, quote=False)
+
+
+def ridgeline(
+    dense: dict[str, Histogram], pruned: dict[str, Histogram], chosen: str, colours: Palette
+) -> tuple[go.Figure, pd.DataFrame]:
+    """One ridge a layer on one scale of weights, the first layer on top.
+
+    Args:
+        dense: layer -> histogram; all with the same edges. Empty to leave the dense network out.
+        pruned: the same for the pruned network.
+        chosen: the layer to emphasise.
+    """
+    figure, rows = go.Figure(), []
+    names = list(dense or pruned)
+    sides = [("dense", dense, colours.dense), ("pruned", pruned, colours.pruned)]
+    # Each ridge has its own height: what is compared between layers is where the weights lie.
+    for place, name in enumerate(names):
+        base = float(len(names) - 1 - place)
+        peak = max(float(side[name].density.max()) for _, side, _ in sides if side)
+        for label, side, colour in sides:
+            if not side:
+                continue
+            shape = side[name]
+            strong = name == chosen
+            figure.add_scatter(
+                x=np.r_[shape.edges[0], shape.centres, shape.edges[-1]],
+                y=base + OVERLAP * np.r_[0, shape.density, 0] / peak,
+                fill="toself",
+                fillcolor=fade(colour, 0.42 if strong else 0.2),
+                line={"color": colour, "width": 2.2 if strong else 1.1, "shape": "spline", "smoothing": 0.5},
+                name=label,
+                legendgroup=label,
+                showlegend=place == 0 and bool(dense) and bool(pruned),
+                customdata=np.r_[0, shape.counts, 0],
+                hovertemplate=f"{text(name)} ({label})<br>"
+                "weight %{x:.3f}: %{customdata:,} weights<extra></extra>",
+            )
+            rows += [(name, label, c, int(n)) for c, n in zip(shape.centres, shape.counts, strict=True)]
+    figure.update_layout(
+        title="Weights of every layer, on one scale",
+        height=90 + ROW * (len(names) + 1),
+        xaxis_title="weight",
+        yaxis={
+            "tickvals": [len(names) - 1 - i for i in range(len(names))],
+            "ticktext": [f"<b>{text(n)}</b>" if n == chosen else text(n) for n in names],
+            "range": [-0.3, len(names) - 1 + OVERLAP + 0.1],
+            "showgrid": False,
+            "zeroline": False,
+        },
+        legend={"orientation": "h", "x": 1, "xanchor": "right", "y": 1.0, "yanchor": "bottom"},
+        hovermode="closest",
+    )
+    return figure, pd.DataFrame(rows, columns=["layer", "network", "weight", "count"])
+
+
+def histogram(
+    name: str,
+    dense: Histogram | None,
+    pruned: Histogram | None,
+    threshold: float | None,
+    log: bool,
+    colours: Palette,
+) -> tuple[go.Figure, pd.DataFrame]:
+    """Counts of one layer's weights, with the band that a magnitude threshold takes away.
+
+    Args:
+        threshold: weights of smaller magnitude would go; None if magnitude does not decide.
+        log: counts on a logarithmic axis.
+    """
+    figure, rows = go.Figure(), []
+    for label, shape, colour in (("dense", dense, colours.dense), ("pruned", pruned, colours.pruned)):
+        if shape is None:
+            continue
+        figure.add_bar(
+            x=shape.centres,
+            y=shape.counts,
+            width=np.diff(shape.edges),
+            marker={"color": fade(colour, 0.75 if pruned is None or dense is None else 0.55)},
+            name=label,
+            customdata=np.c_[shape.edges[:-1], shape.edges[1:]],
+            hovertemplate="%{customdata[0]:.4f} to %{customdata[1]:.4f}: %{y:,} weights<extra>"
+            + label
+            + "</extra>",
+        )
+        rows += [
+            (label, lo, hi, int(n))
+            for lo, hi, n in zip(shape.edges[:-1], shape.edges[1:], shape.counts, strict=True)
+        ]
+    if threshold is not None:
+        figure.add_vrect(-threshold, threshold, fillcolor=fade(colours.pruned, 0.14), line_width=0)
+        for side in (-threshold, threshold):
+            figure.add_vline(side, line={"color": colours.pruned, "width": 1.5, "dash": "dot"})
+    figure.update_layout(
+        title=f"Weights of {text(name)}",
+        height=340,
+        barmode="overlay",
+        bargap=0,
+        xaxis_title="weight",
+        yaxis_title="weights in a bin",
+        yaxis_type="log" if log else "linear",
+        showlegend=dense is not None and pruned is not None,
+        legend={"orientation": "h", "x": 1, "xanchor": "right", "y": 1.0, "yanchor": "bottom"},
+    )
+    if log:
+        figure.update_yaxes(dtick=1)
+    return figure, pd.DataFrame(rows, columns=["network", "from", "to", "count"])
+
+
+def scores(
+    title: str, axis: str, shape: Histogram, threshold: float | None, colours: Palette
+) -> tuple[go.Figure, pd.DataFrame]:
+    """Histogram of a criterion's scores; what lies left of the threshold goes."""
+    middle = shape.centres
+    gone = np.zeros(len(middle), bool) if threshold is None else middle < threshold
+    figure = go.Figure()
+    figure.add_bar(
+        x=middle,
+        y=shape.counts,
+        width=np.diff(shape.edges),
+        marker={"color": [colours.pruned if g else colours.dense for g in gone], "opacity": 0.75},
+        customdata=np.c_[shape.edges[:-1], shape.edges[1:]],
+        hovertemplate="score %{customdata[0]:.3g} to %{customdata[1]:.3g}: %{y:,}<extra></extra>",
+    )
+    if threshold is not None:
+        place = math.log10(threshold) if shape.log and threshold > 0 else threshold
+        if not shape.log or threshold > 0:
+            figure.add_vline(threshold, line={"color": colours.pruned, "width": 1.5, "dash": "dot"})
+            figure.add_annotation(
+                x=place,
+                y=1,
+                yref="paper",
+                text="threshold",
+                showarrow=False,
+                xanchor="left",
+                xshift=4,
+                font={"color": colours.pruned, "size": 12},
+            )
+    figure.update_layout(
+        title=title,
+        height=280,
+        bargap=0,
+        xaxis_title=axis,
+        yaxis_title="count",
+        xaxis_type="log" if shape.log else "linear",
+    )
+    data = pd.DataFrame({"from": shape.edges[:-1], "to": shape.edges[1:], "count": shape.counts})
+    return figure, data
+
+
+def norms(
+    name: str, values: np.ndarray, channels: np.ndarray, removed: np.ndarray, colours: Palette
+) -> tuple[go.Figure, pd.DataFrame]:
+    """Norms of a layer's output channels, the largest first; removed ones stand out.
+
+    Args:
+        values: (channels,) descending.
+        channels: (channels,) which channel each is.
+        removed: (channels,) bool, in the same order.
+    """
+    figure = go.Figure()
+    for label, chosen, colour in (("kept", ~removed, colours.dense), ("removed", removed, colours.pruned)):
+        if not chosen.any():
+            continue
+        figure.add_bar(
+            x=np.flatnonzero(chosen),
+            y=values[chosen],
+            marker={"color": fade(colour, 0.8)},
+            name=label,
+            customdata=channels[chosen],
+            hovertemplate="output %{customdata}: norm %{y:.4f}<extra>" + label + "</extra>",
+        )
+    figure.update_layout(
+        title=f"Norms of the outputs of {text(name)}, sorted",
+        height=280,
+        xaxis_title="rank (largest norm first)",
+        yaxis_title="L2 norm of the output's weights",
+        bargap=0.1 if len(values) < 100 else 0,
+        showlegend=bool(removed.any()),
+        legend={"orientation": "h", "x": 1, "xanchor": "right", "y": 1.0, "yanchor": "bottom"},
+    )
+    return figure, pd.DataFrame({"channel": channels, "norm": values, "removed": removed})
+
+
+def kernels(name: str, found: Kernels, colours: Palette) -> tuple[go.Figure, pd.DataFrame]:
+    """Kernels of a convolution as small images in a mosaic, one common colour scale around zero."""
+    n, height, width = found.images.shape
+    across = max(1, math.ceil(math.sqrt(n * 2.2)))
+    down = -(-n // across)
+    mosaic = np.full((down * (height + 1) - 1, across * (width + 1) - 1), np.nan, np.float32)
+    label = np.full(mosaic.shape, "", dtype=object)
+    for i, image in enumerate(found.images):
+        y, x = (i // across) * (height + 1), (i % across) * (width + 1)
+        mosaic[y : y + height, x : x + width] = image
+        label[y : y + height, x : x + width] = f"output {found.places[i, 0]}, input {found.places[i, 1]}"
+    shown = f", the first {n:,} of {found.total:,}" if n < found.total else ""
+    figure = _signed(mosaic, f"Kernels of {text(name)}{shown}", colours, label)
+    figure.update_layout(height=max(200, 70 + 16 * mosaic.shape[0]))
+    figure.update_xaxes(visible=False)
+    figure.update_yaxes(visible=False, scaleanchor="x")
+    flat = found.images.reshape(n, -1)
+    data = pd.DataFrame(flat, columns=[f"w{i}" for i in range(flat.shape[1])])
+    data.insert(0, "input", found.places[:, 1])
+    data.insert(0, "output", found.places[:, 0])
+    return figure, data
+
+
+def matrix(name: str, values: np.ndarray, shape: tuple[int, ...], colours: Palette) -> go.Figure:
+    """A weight matrix as a heat map around zero."""
+    small = values.shape[0] < shape[0] or values.size < math.prod(shape)
+    note = ", strongest weight of each cell" if small else ""
+    figure = _signed(values, f"Weight of {text(name)}{note}", colours, None)
+    figure.update_layout(height=420, xaxis_title="input", yaxis_title="output")
+    return figure
+
+
+def batch_norm(
+    scales: dict[str, np.ndarray], chosen: str | None, colours: Palette
+) -> tuple[go.Figure, pd.DataFrame]:
+    """Magnitudes of the BatchNorm scales of every layer, sorted; the chosen layer's stand out."""
+    figure, rows = go.Figure(), []
+    for name, gamma in sorted(scales.items(), key=lambda item: item[0] == chosen):
+        values = np.sort(np.abs(gamma))[::-1]
+        share = (np.arange(len(values)) + 0.5) / len(values)
+        strong = name == chosen
+        figure.add_scatter(
+            x=share,
+            y=values,
+            mode="lines",
+            line={
+                "color": colours.pruned if strong else fade(colours.dense, 0.45),
+                "width": 2.6 if strong else 1.2,
+            },
+            name=text(name),
+            hovertemplate=text(name) + "<br>scale %{y:.3f}<extra></extra>",
+        )
+        rows += [(name, int(rank), float(v)) for rank, v in enumerate(values)]
+    figure.update_layout(
+        title="BatchNorm scales of every layer, sorted",
+        height=300,
+        xaxis={"title": "share of the layer's channels", "tickformat": ".0%", "range": [0, 1]},
+        yaxis={"title": "magnitude of the scale γ", "rangemode": "tozero"},
+        showlegend=False,
+    )
+    return figure, pd.DataFrame(rows, columns=["layer", "rank", "scale"])
+
+
+def _signed(values: np.ndarray, title: str, colours: Palette, label: np.ndarray | None) -> go.Figure:
+    limit = float(np.nanmax(np.abs(values))) or 1.0
+    where = "%{text}<br>" if label is not None else "output %{y}, input %{x}<br>"
+    figure = go.Figure(
+        go.Heatmap(
+            z=values,
+            text=label,
+            zmin=-limit,
+            zmax=limit,
+            colorscale=scale(colours.diverging),
+            colorbar={"title": "weight"},
+            hoverongaps=False,
+            hovertemplate=where + "weight %{z:.4f}<extra></extra>",
+        )
+    )
+    figure.update_layout(title=title)
+    figure.update_yaxes(autorange="reversed", showgrid=False)
+    figure.update_xaxes(showgrid=False)
+    return figure
