@@ -47,6 +47,7 @@ def model_card(
     check: SelfCheck | None = None,
     file_name: str,
     data: str = "",
+    provenance: str = "",
     made: date | None = None,
 ) -> str:
     """A card in Markdown, every figure of it as it was measured; what was not measured says so.
@@ -60,6 +61,7 @@ def model_card(
         check: of the exported file.
         file_name: of the checkpoint.
         data: what the accuracy was measured on and where it comes from, in one sentence.
+        provenance: where the dense network's weights come from, in a few words.
         made: date of the export; today if not given.
     Returns:
         The text of a README.md with the front matter that model hubs read.
@@ -68,7 +70,8 @@ def model_card(
     parts = [
         "---\nlicense: apache-2.0\nlibrary_name: pytorch\ntags:\n- pruning\n---",
         f"# {title}, pruned",
-        f"Made on {(made or date.today()).isoformat()} with Pruning Explorer.",
+        f"Made on {(made or date.today()).isoformat()} with Pruning Explorer."
+        + (f" Dense weights: {_plain(provenance)}." if provenance else ""),
         _table(("", "dense", "pruned", "pruned / dense"), _figures(dense, pruned)),
         *_sentences(dense, pruned, timing, check, data),
         "## What was pruned",
@@ -120,7 +123,8 @@ def _comparison(dense: Report, pruned: Report, data: str) -> str:
     low, high = change.interval
     images = f"{pruned.n:,} of {pruned.total:,} {pruned.split} images"
     return (
-        f"Accuracy was measured on {images}, which chose nothing.{f' {data}' if data else ''} "
+        f"Accuracy was measured on {images}, a split that scans and tuning do not use."
+        f"{f' {data}' if data else ''} "
         f"Pruned minus dense: {100 * change.value:+.2f} points (95 % interval {100 * low:+.2f} to "
         f"{100 * high:+.2f}); {change.lost:,} images lost, {change.gained:,} gained."
     )
@@ -174,4 +178,9 @@ def _ratio(after: int, before: int) -> str:
 
 def _code(name: str) -> str:
     """A name as code; it may come from somebody's file, so it can neither end the code nor the line."""
-    return f"`{''.join(c if c.isprintable() and c != '`' else '?' for c in name)}`"
+    return f"`{''.join(c if c.isprintable() and c not in '`|' else '?' for c in name)}`"
+
+
+def _plain(text: str) -> str:
+    """Words on one line, without what Markdown or HTML would act upon."""
+    return "".join(c if c.isprintable() and c not in "`*_[]<>|#\\" else "?" for c in text)

@@ -91,16 +91,7 @@ def read_bytes(source: Source, max_bytes: int = MAX_BYTES) -> bytes | bytearray:
     if isinstance(source, bytes | bytearray):
         data = source
     elif isinstance(source, Path | str):
-        path = Path(source)
-        try:
-            if not path.is_file():
-                raise ValueError(f"There is no file {quoted(path)}.")
-            _check_size(path.stat().st_size, max_bytes)
-            data = path.read_bytes()
-        except (OSError, ValueError) as error:
-            if isinstance(error, OSError) or "null" in str(error):
-                raise ValueError(f"The file {quoted(path)} cannot be read.") from None
-            raise
+        data = _read_path(Path(source), max_bytes)
     else:
         data = _read_stream(source, max_bytes)
     _check_size(len(data), max_bytes)
@@ -132,6 +123,20 @@ def _check_size(size: int, max_bytes: int) -> None:
         raise ValueError(f"The file has {size_text(size)}; at most {size_text(max_bytes)} are read.")
     if size == 0:
         raise ValueError("The file is empty (zero bytes).")
+
+
+def _read_path(path: Path, max_bytes: int) -> bytes:
+    try:
+        size = path.stat().st_size if path.is_file() else None
+    except (OSError, ValueError):  # a name with a zero byte is a ValueError
+        size = None
+    if size is None:
+        raise ValueError(f"There is no file {quoted(path)}.")
+    _check_size(size, max_bytes)
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ValueError(f"The file {quoted(path)} cannot be read: {error.strerror}.") from None
 
 
 def _read_stream(stream: BinaryIO, max_bytes: int) -> bytes:

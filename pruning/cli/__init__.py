@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 
 from pruning.cli.console import Console
 from pruning.cli.parser import make_parser
@@ -29,7 +30,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments.run(arguments, console)
         sys.stdout.flush()
     except BrokenPipeError:  # the reader, `head` for instance, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        with suppress(OSError):  # else Python complains once more when it closes stdout
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except (ValueError, OSError) as error:
         console.error(_one_line(error))
         return 2

@@ -188,7 +188,7 @@ def _add_evaluate(commands: Any) -> None:
         commands,
         run_evaluate,
         "measure the accuracy of a pruned checkpoint",
-        "The file's own architecture says which data it needs.",
+        "The file says which architecture it is; a plain state dict needs --model.",
     )
     parser.add_argument("path", metavar="PATH", help="a file of `prune`, or the name of a built-in network")
     parser.add_argument(

@@ -162,6 +162,7 @@ def _with_texts(result: Result, folder: Path) -> Result:
             timing=result.timing,
             check=result.check,
             file_name=result.file.name,
+            provenance=result.loaded.provenance,
             data=f"Data: {spec.label} ({spec.source}).",
         ),
     }
@@ -229,11 +230,12 @@ def _lines(result: Result) -> list[str]:
         lines += [f"dense:  {accuracy_text(dense.report)}", f"pruned: {accuracy_text(pruned.report)}"]
     if timing.baseline and timing.ratio:
         interval = timing.ratio_interval
+        threads = f"{timing.threads} thread{'s' if timing.threads > 1 else ''}"
         spread = f" (95 % interval {interval[0]:.2f} to {interval[1]:.2f})" if interval else ""
         lines.append(
             f"latency: {1000 * timing.median:.3f} ms, dense {1000 * timing.baseline.median:.3f} ms, "
-            f"{timing.ratio:.2f} times as fast{spread}; batch {timing.batch_size}, {timing.threads} threads, {timing.n} turns. "
-            f"{timing.warning}".rstrip()
+            f"{timing.ratio:.2f} times as fast{spread}; batch {timing.batch_size}, {threads}, "
+            f"{timing.n} turns. {timing.warning}".rstrip()
         )
     if result.check:
         lines.append(str(result.check))

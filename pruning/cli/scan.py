@@ -55,7 +55,8 @@ def _scan(loaded: LoadedModel, task: Task, arguments: Namespace, console: Consol
         seed=arguments.seed,
         n=min(arguments.limit or len(task.validation), len(task.validation)),
     )
-    if not arguments.fresh and (known := find_scan(digest)) is not None:
+    known = None if arguments.fresh else find_scan(digest)
+    if known is not None and known.complete:
         return known, True
     with console.progress("scanning") as bar:
         walk = iter_scan(
@@ -68,6 +69,7 @@ def _scan(loaded: LoadedModel, task: Task, arguments: Namespace, console: Consol
             split=split,
             limit=arguments.limit,
             seed=arguments.seed,
+            known=known,
         )
         for point in walk:
             bar.update(len(walk.points), walk.total, point.key)
@@ -102,8 +104,8 @@ def _lines(
         curve = {point.ratio: point for point in scan.curve(key)}
         size = max((point.size for point in curve.values()), default=0)
         measured = [f"{100 * curve[ratio].accuracy:.1f}" if ratio in curve else "" for ratio in scan.ratios]
-        rows.append((key, size, f"{prunable[key]:.0%}", *measured))
-    columns = [f"-{ratio:.0%}" for ratio in scan.ratios]
+        rows.append((key, size, _percent(prunable[key]), *measured))
+    columns = [f"{_percent(ratio)} off" for ratio in scan.ratios]
     head = (names[scan.granularity], "size", "prunable", *columns)
     found = "kept from before" if kept else "measured now"
     text = [
@@ -115,8 +117,14 @@ def _lines(
         table(head, rows),
         "",
     ]
-    if predicted is not None:
+    if not any(prunable.values()):
+        text.append("None can be pruned that far at these ratios; try smaller ones or a larger --loss.")
+    elif predicted is not None:
         text.append(
             f"All of them together: {100 * predicted:.1f} % predicted, by adding the losses up; not measured."
         )
     return text
+
+
+def _percent(ratio: float) -> str:
+    return f"{100 * ratio:g} %"

@@ -116,6 +116,8 @@ SAFETENSORS: dict[str, tuple[bytes, str]] = {
     "infinity": (container({"w": record([1], 0, 4)}, b"\x00\x00\x80\x7f"), "infinite"),
 }
 
+VIEWED = torch.ones(10_000)
+
 PICKLED: dict[str, tuple[bytes, str]] = {
     "a module": (torch_saved(torch.nn.Linear(2, 2)), "Linear"),
     "a list": (torch_saved([torch.ones(2)]), "list"),
@@ -131,6 +133,7 @@ PICKLED: dict[str, tuple[bytes, str]] = {
     "sparse": (torch_saved({"w": torch.ones(2).to_sparse()}), "sparse"),
     "a buffer": (torch_saved({"w": bytearray(3)}), "bytearray"),
     "stride zero": (torch_saved({"w": torch.ones(1).expand(2**40)}), "more elements"),
+    "many views of one storage": (torch_saved({str(i): VIEWED[i:] for i in range(50)}), "more elements"),
     "old format": (torch_saved({"w": torch.ones(2)}, _use_new_zipfile_serialization=False), "bare pickle"),
     "plain pickle": (pickle.dumps({"w": [1.0]}), "bare pickle"),
     "no zip after all": (b"PK\x03\x04" + bytes(100), "cut off"),

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from small_nets import INPUTS, Net, channel_recipe, forged, make_net, plan_for
+from small_nets import INPUTS, Net, channel_recipe, forged, make_net, outputs, plan_for
 
 from pruning.checkpoint import checkpoint_bytes, load_checkpoint, read_state_dict
 from pruning.checkpoint.container import read_container
@@ -207,3 +208,11 @@ def test_an_upload_of_a_pruned_network_loses_nothing() -> None:
     small = shrink(module, plan, INPUTS)
     state = read_state_dict(checkpoint_bytes(small, plan, recipe))
     assert all(torch.equal(state[name], tensor) for name, tensor in small.state_dict().items())
+
+
+def test_a_file_of_version_1_loads_for_ever() -> None:
+    """Written once, never again: whoever took a checkpoint home must be able to load it later."""
+    again = load_checkpoint(Path(__file__).with_name("version-1.safetensors"), Net(4, 8), INPUTS)
+    found = outputs(again.module, torch.linspace(-1, 1, 25).reshape(1, 1, 5, 5))
+    torch.testing.assert_close(found, torch.tensor(json.loads(again.extra["outputs"])))
+    assert {key: int(keep.sum()) for key, keep in again.keep.items()} == {"stem": 2, "hidden": 8, "inner": 11}
