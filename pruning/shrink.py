@@ -13,7 +13,7 @@ from torch.utils._pytree import tree_leaves, tree_map
 from pruning.evaluate import evaluating
 from pruning.groups import Structure, find_structure
 from pruning.groups.repair import repair_layers, repair_sizes
-from pruning.masks import apply_masks
+from pruning.masks import apply_masks, named_tensors
 
 if TYPE_CHECKING:
     from pruning.plan import Plan
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 # How far outputs may lie apart, as a share of the largest: rounding alone differs, sums are of other lengths.
 _TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4}
 _COARSE = 5e-2  # half precision, and float32 on accelerators that round the factors of products
+_INPUTS = "The {} does not run on the example inputs, or on noise of their shapes"
+_BAKED = "The pruned {} does not run, probably because its forward has a size written into it"
 
 
 def shrink(module: nn.Module, plan: Plan, example_inputs: Sequence[Any]) -> nn.Module:
@@ -40,11 +42,11 @@ def shrink(module: nn.Module, plan: Plan, example_inputs: Sequence[Any]) -> nn.M
     """
     masked = apply_masks(module, plan)
     known = tuple(example_inputs)
-    trials = [(given, _run(masked, given)) for given in (known, _random_like(known))]
+    trials = [(given, _run(masked, given, _INPUTS)) for given in (known, _random_like(known))]
 
     def check(small: nn.Module) -> None:
         for given, expected in trials:
-            _compare(expected, _run(small, given), module)
+            _compare(expected, _run(small, given, _BAKED), module)
 
     return _first_right(_candidates(masked, plan.structure, plan.channels), check)
 
@@ -66,9 +68,11 @@ def shrink_by_keep(
         ValueError: if a mask does not fit its group or the smaller copy does not run.
     """
     structure = structure or find_structure(module, example_inputs)
-    return _first_right(
-        _candidates(module, structure, keep), lambda small: _run(small, tuple(example_inputs))
-    )
+
+    def check(small: nn.Module) -> None:
+        _run(small, tuple(example_inputs), _BAKED)
+
+    return _first_right(_candidates(module, structure, keep), check)
 
 
 def slice_module(module: nn.Module, structure: Structure, keep: Mapping[str, Tensor]) -> nn.Module:
@@ -109,20 +113,12 @@ def _first_right(candidates: Iterator[nn.Module], check: Callable[[nn.Module], o
 @torch.no_grad()
 def _cut(module: nn.Module, structure: Structure, keep: Mapping[str, Tensor]) -> nn.Module:
     """A copy with every parameter and buffer cut to the units to keep."""
-    small = copy.deepcopy(module)
-    survivors = _survivors(structure, keep)
-    cut: dict[int, Tensor] = {}  # a tensor of several names is cut once and stays shared
-    first = {id(t): n for n, t in [*small.named_parameters(), *small.named_buffers()]}
-    for owner in small.modules():
-        tables: tuple[dict[str, Any], ...] = (owner._parameters, owner._buffers)
-        for table in tables:
-            for name, tensor in table.items():
-                if tensor is None or first[id(tensor)] not in survivors:
-                    continue
-                if id(tensor) not in cut:
-                    cut[id(tensor)] = _sliced(tensor, survivors[first[id(tensor)]])
-                table[name] = cut[id(tensor)]
-    return small
+    tensors = named_tensors(module)
+    # Copying finds the cut tensors in place of the whole ones; those of several names stay shared.
+    memo: dict[int, Any] = {
+        id(tensors[name]): _sliced(tensors[name], dims) for name, dims in _survivors(structure, keep).items()
+    }
+    return copy.deepcopy(module, memo)
 
 
 def _survivors(structure: Structure, keep: Mapping[str, Tensor]) -> dict[str, dict[int, Tensor]]:
@@ -147,17 +143,14 @@ def _sliced(tensor: Tensor, dims: Mapping[int, Tensor]) -> Tensor:
 
 
 @torch.no_grad()
-def _run(module: nn.Module, inputs: tuple[Any, ...]) -> list[Tensor]:
-    """Its outputs in eval mode."""
+def _run(module: nn.Module, inputs: tuple[Any, ...], trouble: str) -> list[Tensor]:
+    """Its outputs in eval mode; `trouble` says what it means if it fails."""
     try:
         with evaluating(module):
             results = module(*inputs)
     except Exception as error:
         cause = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise ValueError(
-            f"The pruned {type(module).__name__} does not run, probably because its forward has a size "
-            f"written into it: {cause}"
-        ) from error
+        raise ValueError(f"{trouble.format(type(module).__name__)}: {cause}") from error
     return [leaf for leaf in tree_leaves(results) if isinstance(leaf, Tensor)]
 
 

@@ -32,7 +32,7 @@ def find_structure(module: nn.Module, example_inputs: Sequence[Any]) -> Structur
     Returns:
         The groups in the order of the forward pass. Equal modules give equal structures.
     Raises:
-        ValueError: if the forward returns something other than tensors.
+        ValueError: if it does not run on these inputs, or returns something other than tensors.
     """
     inputs = tuple(example_inputs)
     tracer = Tracer(record(module, inputs), rule_for).run()

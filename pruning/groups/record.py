@@ -88,7 +88,7 @@ def record(module: nn.Module, example_inputs: Sequence[Any]) -> Recording:
         module: any module.
         example_inputs: positional arguments of its forward.
     Raises:
-        ValueError: if the forward returns something other than tensors (nested in lists, tuples or dicts).
+        ValueError: if it does not run, or returns something other than tensors (in lists, tuples or dicts).
     """
     twin = private_copy(module)
     recorder = _Recorder(twin, example_inputs)
@@ -100,6 +100,9 @@ def record(module: nn.Module, example_inputs: Sequence[Any]) -> Recording:
     try:
         with recorder:
             results = twin(*example_inputs)
+    except Exception as error:
+        cause = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ValueError(f"The network does not run on the example inputs: {cause}") from error
     finally:
         torch.backends.mha.set_fastpath_enabled(fastpath)
     for leaf in tree_leaves(results):

@@ -183,6 +183,13 @@ def test_a_size_written_into_the_forward_is_said_in_words():
         shrink_by_keep(module, plan.channels, inputs)
 
 
+def test_wrong_example_inputs_are_said_in_words():
+    module, inputs = network("Residual", 0)
+    plan = random_plan(find_structure(module, inputs), seed=1)
+    with pytest.raises(ValueError, match="The Residual does not run on the example inputs"):
+        shrink(module, plan, (torch.randn(2, 5, 8, 8).double(),))
+
+
 def test_a_network_that_the_recording_misreads_does_not_slip_through():
     module, inputs = Scaled().eval(), (torch.randn(2, 12),)
     plan = random_plan(find_structure(module, inputs), seed=1)

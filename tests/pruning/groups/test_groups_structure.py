@@ -201,7 +201,7 @@ def test_the_module_is_never_touched(fails):
     before = {name: tensor.clone() for name, tensor in module.state_dict().items()}
     tensors = {name: id(tensor) for name, tensor in module.named_parameters()}
     if fails:
-        with pytest.raises(RuntimeError):
+        with pytest.raises(ValueError, match="The network does not run on the example inputs: "):
             find_structure(module, (torch.zeros(2, 5, 8, 8),))
     else:
         find_structure(module, inputs)
