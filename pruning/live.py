@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
@@ -59,15 +58,26 @@ class LiveEvaluator:
         self._module, self._task, self._inputs = module, task, tuple(example_inputs)
         self._structure = structure or find_structure(module, self._inputs)
         self._split, self._remember = split, remember
+        self._dense: Report | None = None
         self._known: OrderedDict[str, Report] = OrderedDict()
         self._lock = threading.Lock()
         self._slices: bool | None = None  # whether slicing gave this network's own answers; None = not tried
 
-    @cached_property
+    @property
     def dense(self) -> Report:
         """The network as it is, on all images; measured at first use."""
-        *_, report = measure(self._module, self._batches, self.total, self._split)
+        *_, report = self.dense_reports()
         return report
+
+    def dense_reports(self) -> Iterator[Report]:
+        """Measure the network as it is, yielding a report after every batch; the last one is remembered."""
+        if self._dense is not None:
+            yield self._dense
+            return
+        for report in measure(self._module, self._batches, self.total, self._split):
+            if report.complete:
+                self._dense = report
+            yield report
 
     def known(self, recipe: Recipe) -> Report | None:
         """The finished report of a recipe, if it is remembered."""

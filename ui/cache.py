@@ -16,7 +16,7 @@ import torch
 
 import pruning
 from pruning import MODELS, store
-from pruning.checkpoint.size import SizeModel
+from pruning.checkpoint import Form, SelfCheck, SizeModel, checkpoint_bytes
 from pruning.live import LiveEvaluator
 from pruning.recipe import Granularity
 from pruning.weights import SortedScores
@@ -130,12 +130,13 @@ def weights_digest(model_id: str) -> str:
 
 
 @_resource(max_entries=64)
-def sorted_scores(
+def score_histograms(
     model_id: str, granularity: Granularity, criterion: str, seed: int = 0
-) -> dict[str, SortedScores]:
-    """Group id or layer name -> its scores in ascending order, for histograms and thresholds."""
+) -> dict[str, tuple[int, ...]]:
+    """Group id or layer name -> counts of its scores in 28 bins, lowest first, for a small drawing."""
     found = scores(model_id, granularity, criterion, seed)
-    return {key.removesuffix(".weight"): SortedScores(values) for key, values in found.items()}
+    bins = {key: SortedScores(values).compact(28).counts for key, values in found.items()}
+    return {key.removesuffix(".weight"): tuple(counts.tolist()) for key, counts in bins.items()}
 
 
 @_resource(max_entries=4)
@@ -183,6 +184,12 @@ def dense_latency(model_id: str, batch_size: int = 1, threads: int | None = None
 
 
 @_resource(max_entries=16)
+def timings(model_id: str) -> dict[str, pruning.Timing]:
+    """Recipe digest -> latency in turns with the dense network, as far as it was measured on this machine."""
+    return {}
+
+
+@_resource(max_entries=16)
 def _plan(model_id: str, digest: str, _recipe: pruning.Recipe) -> pruning.Plan:
     way = {(rule.granularity, rule.criterion) for rule in _recipe.rules.values()}
     known = scores(model_id, *way.pop(), _recipe.seed) if len(way) == 1 else None
@@ -214,3 +221,50 @@ def _pruned(model_id: str, digest: str, _recipe: pruning.Recipe) -> nn.Module:
 def pruned(model_id: str, recipe: pruning.Recipe) -> nn.Module:
     """The pruned network: really smaller for channels, masked for single weights."""
     return _pruned(model_id, recipe.digest, recipe)
+
+
+@_resource(max_entries=16)
+def _pruned_report(model_id: str, digest: str, split: str, _recipe: pruning.Recipe) -> pruning.Report:
+    return pruning.evaluate(_pruned(model_id, digest, _recipe), task(model_id), split=split)
+
+
+def pruned_report(model_id: str, recipe: pruning.Recipe, split: str = "validation") -> pruning.Report:
+    """Measured accuracy and loss of the pruned network on a split; raises `MissingData` without data."""
+    return _pruned_report(model_id, recipe.digest, split, recipe)
+
+
+@_resource(max_entries=16)
+def _pruned_latency(model_id: str, digest: str, _recipe: pruning.Recipe) -> pruning.Timing:
+    loaded = model(model_id)
+    small = _pruned(model_id, digest, _recipe)
+    return pruning.measure_latency(small, loaded.example_inputs, baseline=loaded.module)
+
+
+def pruned_latency(model_id: str, recipe: pruning.Recipe) -> pruning.Timing:
+    """Measured latency of the pruned network, in turns with the dense one."""
+    return _pruned_latency(model_id, recipe.digest, recipe)
+
+
+@_resource(max_entries=4)
+def _exported(model_id: str, digest: str, form: Form, _recipe: pruning.Recipe) -> bytes:
+    small = _pruned(model_id, digest, _recipe)
+    return checkpoint_bytes(small, plan(model_id, _recipe), _recipe, form=form)
+
+
+def exported(model_id: str, recipe: pruning.Recipe, form: Form) -> bytes:
+    """The checkpoint file of the pruned network, as it is downloaded."""
+    return _exported(model_id, recipe.digest, form, recipe)
+
+
+@_resource(max_entries=16)
+def _checked(
+    model_id: str, digest: str, form: Form, fresh_process: bool, _recipe: pruning.Recipe
+) -> SelfCheck:
+    data = _exported(model_id, digest, form, _recipe)
+    small = _pruned(model_id, digest, _recipe)
+    return pruning.self_check(data, small, task(model_id).test, fresh_process=fresh_process)
+
+
+def checked(model_id: str, recipe: pruning.Recipe, form: Form, *, fresh_process: bool = False) -> SelfCheck:
+    """What came out of loading the exported file again; raises `MissingData` without data."""
+    return _checked(model_id, recipe.digest, form, fresh_process, recipe)

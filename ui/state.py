@@ -38,6 +38,7 @@ class Session:
         owner: token that finds this visitor's long work again, also after a refresh; "" until `claim`.
         note: one sentence to show once (an upload that is gone, a link that could not be read).
         problem: why the last upload was refused, in one sentence.
+        recipe_problem: the same of the last recipe file.
     """
 
     model: str = DEFAULT_MODEL
@@ -47,6 +48,7 @@ class Session:
     owner: str = ""
     note: str = ""
     problem: str = ""
+    recipe_problem: str = ""
 
     # What pages read
 

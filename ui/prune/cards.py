@@ -1,0 +1,238 @@
+"""The figures at the top of the Prune page, as HTML: cards of fixed size whose numbers change in place.
+
+Pure: numbers in, text out. Every text that is not our own is escaped; layer names never come here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from html import escape
+
+from pruning import Report, Timing
+from pruning.evaluate import Difference, Interval
+from ui.prune.facts import Facts
+from ui.shell import size
+
+TERMS = {
+    "Parameters": "Trainable values of the network. Exact, from the counts on the board.",
+    "MACs": "Multiply-accumulates for one image: one MAC is one multiplication and one addition. Exact. "
+    "Fewer MACs are a theoretical speedup; the latency card shows the measured one.",
+    "Sparsity": "Share of the remaining parameters that are zero. Exact.",
+    "File size": "Bytes of the .safetensors file that Export writes, header included. Exact.",
+    "Accuracy": "Share of validation images that are classified right. The bar is the 95 % Wilson interval "
+    "(Wilson 1927), the line the dense network. Test images are kept for the final result on Export.",
+    "Predicted": "Dense accuracy minus the losses that the sensitivity scan measured for each row alone. It "
+    "assumes that these losses add up, which holds while they are small; no image is evaluated.",
+    "Latency": "Measured time of one forward pass, the pruned and the dense network in turns, so that a busy "
+    "machine slows down both. The ratio is the median over the turns, with its 95 % interval (sign test).",
+}
+SCALES = (0.9, 0.8, 0.6, 0.4, 0.0)  # where the accuracy strip may begin
+
+
+def exact(facts: Facts) -> str:
+    """The four cards that arithmetic fills: parameters, MACs, sparsity, file size."""
+    dense, pruned = facts.dense, facts.pruned
+    form = "In the compact form, which stores only weights that are not zero." if facts.masked else ""
+    after = facts.dense_bytes if facts.untouched else facts.bytes
+    zeros = "zeros in place, no tensor shrinks" if facts.masked else "channels are removed, not zeroed"
+    return _grid(
+        _reduction("Parameters", pruned.parameters, dense.parameters, _count),
+        _reduction("MACs", pruned.macs, dense.macs, _count),
+        _card(
+            "Sparsity",
+            "exact",
+            _percent(pruned.sparsity),
+            f"{dense.parameters - pruned.nonzero:,} zero" if facts.masked else "no zeros",
+            _bar(1 - pruned.sparsity),
+            zeros,
+        ),
+        _reduction("File size", after, facts.dense_bytes, size, form),
+    )
+
+
+def accuracy(
+    facts: Facts,
+    report: Report | None,
+    dense: Report | None,
+    difference: Difference | None,
+    waiting: str = "",
+) -> str:
+    """The accuracy card: measured as far as it has come, beside what the scan predicts.
+
+    Args:
+        report: of the pruned network so far; None before its first batch.
+        dense: of the dense network.
+        difference: of the two, on the images that both have measured.
+        waiting: what is going on while there is no report, or why there will be none.
+    """
+    bounds = _strip_bounds(report, dense, facts.predicted)
+    return _grid(
+        _card(
+            "Accuracy",
+            _measured_on(report),
+            _percent(report.accuracy) if report else "–",
+            _interval(report.interval) if report else escape(waiting),
+            _strip(report, dense, facts.predicted, bounds),
+            _against_dense(report, dense, difference),
+            aside=_prediction(facts),
+            cls="px-accuracy" + ("" if report and report.complete else " px-refining"),
+        )
+    )
+
+
+def latency(timing: Timing | None, waiting: str = "", images: str = "") -> str:
+    """The latency card.
+
+    Args:
+        timing: of the pruned network in turns with the dense one, or of the dense one alone.
+        waiting: shown while there is no timing, or why there will be none.
+        images: the shape of one input, in words.
+    """
+    if timing is None:
+        return _grid(_card("Latency", "", "–", "", _bar(None), escape(waiting), cls="px-latency"))
+    conditions = f"batch {timing.batch_size} {images} · {timing.threads} threads · {timing.n} turns"
+    own = f"{_seconds(timing.median)} <small>(IQR {_seconds(timing.q1)} – {_seconds(timing.q3)})</small>"
+    if timing.baseline is None or timing.ratio is None or timing.ratio_interval is None:
+        return _grid(
+            _card("Latency", "measured", own, "", _bar(1.0), conditions, cls="px-latency", tip=timing.warning)
+        )
+    low, high = timing.ratio_interval
+    told = low > 1 or high < 1
+    return _grid(
+        _card(
+            "Latency",
+            "measured",
+            f"{timing.ratio:.2f}× {'' if told else '<small>±</small> '}"
+            f"<small>{_speed(timing.ratio_interval)} (95 %: {low:.2f} – {high:.2f})</small>",
+            f"{_seconds(timing.median)} against {_seconds(timing.baseline.median)} dense",
+            _bar(timing.median / timing.baseline.median),
+            conditions + (" · <b>noisy</b>" if "noisy" in timing.warning else ""),
+            cls="px-latency",
+            tip=timing.warning,
+        )
+    )
+
+
+def _speed(interval: Interval) -> str:
+    low, high = interval
+    return "faster" if low > 1 else "slower" if high < 1 else "no difference told"
+
+
+def _reduction(name: str, after: int, before: int, show: Callable[[float], str], tip: str = "") -> str:
+    share = after / before if before else 1.0
+    change = f"{_signed(100 * (share - 1))} %" if after != before else "nothing removed"
+    factor = f" · {before / after:.2f}× smaller" if 0 < after < before else ""
+    return _card(
+        name, "exact", show(after), f"of {show(before)}", _bar(share), f"<b>{change}</b>{factor}", tip=tip
+    )
+
+
+def _card(
+    name: str, badge: str, value: str, under: str, picture: str, note: str, *, aside: str = "", cls: str = "",
+    tip: str = "",
+) -> str:  # fmt: skip
+    explained = escape(f"{TERMS[name]} {tip}".strip())
+    return (
+        f'<div class="px-card {cls}"><div class="px-name"><span class="px-tip" tabindex="0" '
+        f'data-tip="{explained}">{name}</span><em>{badge}</em></div>'
+        f'<div class="px-row"><div class="px-main"><div class="px-value">{value}</div>'
+        f'<div class="px-under">{under or "&nbsp;"}</div></div>{aside}</div>'
+        f'{picture}<div class="px-note">{note or "&nbsp;"}</div></div>'
+    )
+
+
+def _grid(*cards: str) -> str:
+    return f'<div class="px-grid px-{len(cards)}">{"".join(cards)}</div>'
+
+
+def _bar(share: float | None) -> str:
+    """What is left of the dense network, as a bar."""
+    width = 0.0 if share is None else 100 * min(max(share, 0.0), 1.0)
+    return f'<div class="px-bar"><i style="width:{width:.2f}%"></i></div>'
+
+
+def _measured_on(report: Report | None) -> str:
+    if report is None:
+        return ""
+    part = f"{report.n:,}" if report.complete else f"{report.n:,} of {report.total:,}"
+    return f"measured on {part} {escape(report.split)} images"
+
+
+def _prediction(facts: Facts) -> str:
+    if facts.scan is None:
+        return ""
+    shown = "–" if facts.predicted is None else _percent(facts.predicted)
+    return (
+        f'<div class="px-aside"><div class="px-second">{shown}</div><div class="px-under"><span '
+        f'class="px-tip px-left" tabindex="0" data-tip="{escape(TERMS["Predicted"])}">predicted</span> by the scan '
+        f"({facts.scan.n:,} images)</div></div>"
+    )
+
+
+def _against_dense(report: Report | None, dense: Report | None, difference: Difference | None) -> str:
+    if dense is None:
+        return ""
+    whole = f"dense {_percent(dense.accuracy)}"
+    if report is None or difference is None:
+        return f"{whole} (95 %: {_range(dense.interval)})"
+    if not (difference.gained or difference.lost):
+        return f"<b>±0 pt</b> against {whole}: the same images right"
+    low, high = difference.interval
+    return (
+        f"<b>{_points(difference.value)} pt</b> (95 %: {_points(low)} to {_points(high)}) against {whole} · "
+        f"{difference.lost} lost, {difference.gained} gained"
+    )
+
+
+def _strip_bounds(report: Report | None, dense: Report | None, predicted: float | None) -> float:
+    lowest = [report.interval[0]] if report else []
+    lowest += [dense.interval[0]] if dense else []
+    lowest += [predicted] if predicted is not None else []
+    floor = min(lowest, default=1.0)
+    return next(scale for scale in SCALES if scale <= floor or scale == 0.0)
+
+
+def _strip(report: Report | None, dense: Report | None, predicted: float | None, start: float) -> str:
+    """A line from `start` to 100 %: dense, predicted, and the measured accuracy with its interval."""
+
+    def at(value: float) -> str:
+        return f"{100 * min(1.0, max(0.0, (value - start) / (1 - start))):.2f}%"
+
+    marks = ""
+    if dense:
+        marks += f'<i class="px-dense" style="left:{at(dense.accuracy)}"></i>'
+    if predicted is not None:
+        marks += f'<i class="px-predicted" style="left:{at(predicted)}"></i>'
+    if report:
+        low, high = report.interval
+        marks += f'<i class="px-span" style="left:{at(low)};right:calc(100% - {at(high)})"></i>'
+        marks += f'<i class="px-dot" style="left:{at(report.accuracy)}"></i>'
+    return f'<div class="px-strip"><span>{start:.0%}</span><div>{marks}</div><span>100%</span></div>'
+
+
+def _interval(interval: Interval) -> str:
+    return f"95 %: {_range(interval)}"
+
+
+def _range(interval: Interval) -> str:
+    return f"{100 * interval[0]:.1f} – {100 * interval[1]:.1f} %"
+
+
+def _points(value: float) -> str:
+    return _signed(100 * value)
+
+
+def _signed(value: float) -> str:
+    return f"{'−' if value < 0 else '+'}{abs(value):.1f}"
+
+
+def _percent(value: float) -> str:
+    return f"{100 * value:.1f} %"
+
+
+def _count(number: float) -> str:
+    return f"{number:,.0f}"
+
+
+def _seconds(seconds: float) -> str:
+    return f"{1e3 * seconds:.2f} ms" if seconds < 0.1 else f"{1e3 * seconds:.0f} ms"

@@ -1,0 +1,144 @@
+"""What is decided for all rows at once: granularity, criterion, scope, rounding, presets."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+import pruning
+from ui import cache, state
+from ui.prune import presets
+from ui.state import Session
+
+MULTIPLES = (1, 2, 4, 8, 16, 32, 64)
+GRANULARITY = {"channel": "Channels", "weight": "Single weights"}
+SCOPE = {"layer": "Each row", "global": "All rows"}
+PRESET, TARGET, OF = "preset-name", "preset-target", "preset-of"
+
+
+def draw(session: Session) -> None:
+    """One line of controls above the figures."""
+    with st.container(horizontal=True, vertical_alignment="bottom", key="prune-controls"):
+        _granularity(session)
+        _criterion(session)
+        _scope(session)
+        _rounding(session)
+        if session.criterion == "random":
+            st.number_input("Seed", 0, 2**31 - 1, width=110, **state.bind("seed"))
+        with st.popover("Presets", icon=":material/tune:", width="content", key="presets"):
+            _presets(session)
+
+
+def _granularity(session: Session) -> None:
+    def choose() -> None:
+        chosen = state.value("granularity") or session.granularity
+        fits = cache.criterion_fits(session.criterion, chosen)
+        session.set(granularity=chosen, criterion=session.criterion if fits else "l2")
+
+    st.segmented_control(
+        "What is pruned",
+        list(GRANULARITY),
+        format_func=GRANULARITY.__getitem__,
+        required=True,
+        help="Channels (filters, neurons, attention heads) are really removed: the network gets smaller and "
+        "faster. Single weights are set to zero in place: the file can shrink, the time does not.",
+        **state.tie("granularity", session.granularity, choose),
+    )
+
+
+def _criterion(session: Session) -> None:
+    names = [name for name, entry in pruning.CRITERIA.items() if session.granularity in entry.granularities]
+    entry = pruning.CRITERIA[session.criterion]
+    st.selectbox(
+        "Criterion",
+        names,
+        format_func=lambda name: pruning.CRITERIA[name].label,
+        filter_mode=None,
+        width=230,
+        help=f"What goes first: the lowest scores. **{entry.label}**: {entry.description} \n\nSource: {entry.source}",
+        **state.bind("criterion"),
+    )
+
+
+def _scope(session: Session) -> None:
+    def choose() -> None:
+        session.set(scope=state.value("scope") or session.scope)
+
+    st.segmented_control(
+        "Ranked within",
+        list(SCOPE),
+        format_func=SCOPE.__getitem__,
+        required=True,
+        help="Each row: every row loses exactly its own ratio. All rows: the scores of all rows are ranked "
+        "together, and as many of the lowest go as the ratios ask for in total, wherever they are "
+        "(Han et al. 2015, arXiv:1506.02626).",
+        **state.tie("scope", session.scope, choose),
+    )
+
+
+def _rounding(session: Session) -> None:
+    choices = sorted({*MULTIPLES, session.multiple_of})
+    st.selectbox(
+        "Round kept to",
+        choices,
+        format_func=lambda number: "exact count" if number == 1 else f"multiples of {number}",
+        filter_mode=None,
+        width=160,
+        disabled=session.granularity == "weight",
+        help="Kept channel counts are rounded up to a multiple: many processors are slow at odd counts. "
+        "Attention heads are not rounded; at least one unit always stays.",
+        **state.bind("multiple_of"),
+    )
+
+
+def _presets(session: Session) -> None:
+    offers = presets.offered(session)
+    name = st.selectbox(
+        "Share the target",
+        list(offers),
+        format_func=lambda key: pruning.ALLOCATIONS[key].label,
+        key=PRESET,
+        filter_mode=None,
+        width=340,
+    )
+    entry = pruning.ALLOCATIONS[name]
+    st.caption(f"{entry.description} Source: {entry.source}.")
+    measures = (
+        ["parameters", "units", "MACs"] if session.granularity == "channel" else ["parameters", "units"]
+    )
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        st.number_input("Remove, in %", 0.0, 100.0, 50.0, 5.0, format="%.1f", key=TARGET, width=130)
+        st.selectbox(
+            "of the",
+            measures,
+            format_func={
+                "parameters": "network's parameters",
+                "MACs": "network's MACs",
+                "units": "unlocked rows' units",
+            }.__getitem__,
+            key=OF,
+            filter_mode=None,
+            width=198,
+            help="Half of all channels is about three quarters of the weights between them; say what you mean. "
+            "For a share of parameters or MACs the ratios are searched until the exact count reaches it.",
+        )
+    free = len(session.keys) - len(session.locked)
+    st.button(
+        f"Apply to {free} row{'s' * (free != 1)}",
+        type="primary",
+        key="apply-preset",
+        disabled=bool(offers[name]) or not free,
+        help=offers[name] or "Locked rows stay as they are; Undo takes it back.",
+        on_click=_apply,
+        args=(session,),
+    )
+
+
+def _apply(session: Session) -> None:
+    try:
+        found = presets.ratios(
+            session, state.value(PRESET), state.value(TARGET, 50.0) / 100, state.value(OF, "parameters")
+        )
+    except ValueError as error:
+        session.note = str(error)
+    else:
+        session.set_ratios(found)

@@ -1,0 +1,124 @@
+"""The figures that follow a drag: exact ones at once, accuracy batch by batch, latency when the hand rests.
+
+Every `st` call is a point at which the next drag takes over: the board's callback reruns the figures, and
+whatever was still being measured is dropped.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+import pruning
+from pruning.evaluate import paired_difference
+from pruning.latency import refine_latency
+from ui import cache, charts, shell, state
+from ui.prune import cards, facts
+from ui.prune.board import LIVE
+from ui.prune.facts import Facts
+from ui.state import Session
+
+LATENCY = "prune-latency"
+REST_S = 0.5  # the hand has rested this long before time is measured
+BUDGET_S = 1.5  # of measuring time, in slices
+SLICE_S = 0.12  # a drag waits at most about this long for a slice to end
+MASKED = "Zeros in place save no time: every tensor keeps its size. Prune channels to gain time."
+
+
+def style() -> None:
+    """The look of the page's own figures."""
+    st.html(Path(__file__).with_name("cards.css"))
+
+
+@st.fragment(key=LIVE)
+def figures() -> None:
+    """Parameters, MACs, sparsity, file size and accuracy of what is decided now."""
+    session = state.session()
+    left, right = st.columns([21, 13])
+    exact, accuracy = left.empty(), right.empty()
+    with shell.errors_here():
+        now = facts.of(session)
+        exact.html(cards.exact(now) + _only_for(now))
+        _measure(session, now, accuracy)
+
+
+def _measure(session: Session, now: Facts, slot: DeltaGenerator) -> None:
+    """Fill the accuracy card, refining it after every batch."""
+    try:
+        evaluator = cache.live(session.model_id)
+    except pruning.MissingData as error:
+        slot.html(cards.accuracy(now, None, None, None, str(error)))
+        return
+    for whole in evaluator.dense_reports():
+        if not whole.complete:
+            waiting = f"measuring the dense network first: {whole.n:,} of {whole.total:,} images"
+            slot.html(cards.accuracy(now, None, None, None, waiting))
+    if now.untouched:
+        slot.html(cards.accuracy(now, whole, whole, paired_difference(whole, whole)))
+        return
+    scores = cache.scores(session.model_id, session.granularity, session.criterion, session.seed)
+    if evaluator.known(now.recipe) is None:
+        slot.html(cards.accuracy(now, None, whole, None, f"measuring on {whole.total:,} images"))
+    for report in evaluator.reports(now.recipe, scores):
+        slot.html(cards.accuracy(now, report, whole, paired_difference(whole, report)))
+
+
+@st.fragment(key=LATENCY)
+def latency() -> None:
+    """The time of the really pruned network, measured in turns with the dense one."""
+    session = state.session()
+    slot = st.empty()
+    with shell.errors_here():
+        now = facts.of(session)
+        mark = _for(now)
+        if now.masked:
+            slot.html(cards.latency(None, MASKED) + mark)
+            return
+        known = cache.timings(session.model_id)
+        found = known.get(now.recipe.digest)
+        if found is None:
+            _rest(slot, cards.latency(None, "measured when the drag rests") + mark)
+            loaded = cache.model(session.model_id)
+            pruned = None if now.untouched else cache.pruned(session.model_id, session.recipe)
+            for found in refine_latency(
+                loaded.module if pruned is None else pruned,
+                loaded.example_inputs,
+                baseline=None if pruned is None else loaded.module,
+                budget_s=BUDGET_S,
+                slice_s=SLICE_S,
+            ):
+                slot.html(cards.latency(found, images=_images(loaded)) + mark)
+            known[now.recipe.digest] = found
+        slot.html(cards.latency(found, images=_images(cache.model(session.model_id))) + mark)
+
+
+def _rest(slot: DeltaGenerator, shown: str) -> None:
+    """Wait until the hand has rested, in steps at which the next drag takes over."""
+    end = time.monotonic() + REST_S
+    while time.monotonic() < end:
+        slot.html(shown)
+        time.sleep(0.05)
+
+
+def _images(loaded: pruning.LoadedModel) -> str:
+    channels, *sides = loaded.example_inputs[0].shape[1:]
+    return f"of {' × '.join(map(str, sides))} × {channels}"
+
+
+def _for(now: Facts) -> str:
+    """A mark that says which recipe a slower figure belongs to."""
+    return f'<i class="px-for-{now.recipe.digest}"></i>'
+
+
+def _only_for(now: Facts) -> str:
+    """A style that fades slower figures as long as they belong to another recipe; and the theme's colours."""
+    other = f":not(:has(.px-for-{now.recipe.digest}))"
+    colours = charts.colours()
+    return (
+        f"<style>.st-key-{LATENCY}{other}, .st-key-prune-outcome{other} {{ opacity: .35; }}"
+        f":root {{ --px-dense: {colours.dense}; --px-pruned: {colours.pruned}; --px-surface: {colours.surface}; "
+        f"--px-text: {colours.text}; --px-neutral: {colours.grid}; }}</style>"
+    )

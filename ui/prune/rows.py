@@ -1,0 +1,77 @@
+"""From a network and a session to the rows of the ratio board."""
+
+from __future__ import annotations
+
+import math
+
+from pruning import Group, Layer
+from pruning.plan import multiple_for
+from ui import cache
+from ui.prune.facts import Facts
+from ui.ratio_board import Row
+from ui.state import Session
+
+
+def of(session: Session, facts: Facts) -> list[Row]:
+    """One row for each coupled group or prunable layer, in the network's order."""
+    if session.granularity == "channel":
+        return [_group_row(session, facts, group) for group in cache.structure(session.model_id).groups]
+    prunable = [layer for layer in cache.layers(session.model_id) if layer.prunable]
+    return [_layer_row(session, facts, layer) for layer in prunable]
+
+
+def _group_row(session: Session, facts: Facts, group: Group) -> Row:
+    costs = cache.cost_model(session.model_id)
+    without = costs.cost({group.id: 0})
+    return Row(
+        key=group.id,
+        label=group.id,
+        kind=group.kind,
+        size=group.size,
+        minimum=group.minimum,
+        parameter_share=1 - without.parameters / costs.dense.parameters,
+        macs_share=1 - without.macs / costs.dense.macs if costs.dense.macs else math.nan,
+        note=_coupled(group),
+        multiple_of=multiple_for(group, session.multiple_of),
+        **_moving(session, facts, group.id),
+    )
+
+
+def _layer_row(session: Session, facts: Facts, layer: Layer) -> Row:
+    dense = facts.dense
+    size = math.prod(layer.weight_shape)
+    return Row(
+        key=layer.name,
+        label=layer.name,
+        kind="weight",
+        size=size,
+        minimum=0,
+        parameter_share=size / dense.parameters,
+        macs_share=layer.macs / dense.macs if dense.macs else math.nan,
+        note=f"{layer.kind} {' × '.join(map(str, layer.weight_shape))}",
+        multiple_of=1,
+        **_moving(session, facts, layer.name),
+    )
+
+
+def _moving(session: Session, facts: Facts, key: str) -> dict:
+    """What a row says about the decisions: ratio, lock, histogram, curve, count."""
+    kept = {entry.key: entry.kept for entry in facts.plan.entries}
+    bins = cache.score_histograms(session.model_id, session.granularity, session.criterion, session.seed)
+    scan = facts.scan
+    points = scan.curve(key) if scan and key in scan.keys else ()
+    return {
+        "ratio": session.ratios.get(key, 0.0),
+        "locked": key in session.locked,
+        "bins": bins.get(key, ()),
+        "curve": tuple((point.ratio, point.accuracy) for point in points),
+        "kept": kept.get(key) if session.scope == "global" else None,
+    }
+
+
+def _coupled(group: Group) -> str:
+    others = group.producers[1:]
+    if not others:
+        return ""
+    more = f" and {len(others) - 2} more" if len(others) > 2 else ""
+    return f"coupled with {', '.join(others[:2])}{more}"

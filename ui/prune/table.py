@@ -1,0 +1,101 @@
+"""The board as a table: exact ratios and counts to type or to paste, and locks."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from pruning.plan import PlanEntry
+from ui import cache, state
+from ui.draft import clean
+from ui.prune.facts import Facts
+from ui.state import Session
+
+ASKED, KEEP, LOCK = "Remove, %", "Keep", "Lock"
+
+
+def draw(session: Session, now: Facts) -> None:
+    """An editable table of every row; an edit is one undo step."""
+    shown = frame(session, now)
+    # A fresh key for other contents: what was typed into the last table must not be laid over this one.
+    key = f"prune-table-{zlib.crc32(shown.to_csv().encode()):08x}"
+    st.data_editor(
+        shown,
+        hide_index=True,
+        disabled=["Row", "Kind", "Of"],
+        column_config={
+            "Row": st.column_config.TextColumn(width="large"),
+            ASKED: st.column_config.NumberColumn(
+                min_value=0.0, max_value=100.0, step=0.1, format="%.1f", help="Share asked to be removed."
+            ),
+            KEEP: st.column_config.NumberColumn(
+                min_value=0, step=1, format="localized", help="Exact number kept; the ratio follows from it."
+            ),
+            "Of": st.column_config.NumberColumn(format="localized"),
+            LOCK: st.column_config.CheckboxColumn(help="Locked rows are left alone by presets and drags."),
+        },
+        key=key,
+        on_change=_take,
+        args=(session, shown, key),
+    )
+    st.caption("Paste a column from a spreadsheet into Remove or Keep; Undo takes it back.")
+
+
+def frame(session: Session, now: Facts) -> pd.DataFrame:
+    """One row per key: name, kind, asked percent, kept, size, locked."""
+    entries = {entry.key: entry for entry in now.plan.entries}
+    return pd.DataFrame(
+        [
+            _row(key, kind, size, entries.get(key), key in session.locked)
+            for key, kind, size in _keys(session)
+        ],
+        columns=["Row", "Kind", ASKED, KEEP, "Of", LOCK],
+    )
+
+
+def edited(
+    shown: pd.DataFrame, edits: Mapping[int, Mapping[str, Any]], ratios: Mapping[str, float], locked: frozenset[str]
+) -> tuple[dict[str, float], frozenset[str]]:  # fmt: skip
+    """Ratios and locks after edits of the table; what is no number, or of a locked row, changes nothing.
+
+    Args:
+        shown: the table before the edits.
+        edits: row number -> column -> new value, as `st.data_editor` reports them.
+        ratios, locked: before.
+    """
+    after, locks = dict(ratios), set(locked)
+    for number, values in edits.items():
+        key, size = str(shown.at[number, "Row"]), int(shown.at[number, "Of"])
+        if isinstance(values.get(LOCK), bool):
+            (locks.add if values[LOCK] else locks.discard)(key)
+        if key in locked:
+            continue
+        if isinstance(values.get(ASKED), int | float):
+            after[key] = values[ASKED] / 100
+        elif isinstance(values.get(KEEP), int | float):
+            after[key] = 1 - min(max(values[KEEP], 0), size) / size
+    return after, frozenset(locks)
+
+
+def _take(session: Session, shown: pd.DataFrame, key: str) -> None:
+    edits = (state.value(key) or {}).get("edited_rows", {})
+    ratios, locked = edited(
+        shown, {int(row): values for row, values in edits.items()}, session.ratios, session.locked
+    )
+    session.set(ratios=clean(ratios), locked=locked)
+
+
+def _keys(session: Session) -> list[tuple[str, str, int]]:
+    if session.granularity == "channel":
+        return [(group.id, group.kind, group.size) for group in cache.structure(session.model_id).groups]
+    scores = cache.scores(session.model_id, "weight", session.criterion, session.seed)
+    return [(key, "weight", scores[f"{key}.weight"].numel()) for key in session.keys]
+
+
+def _row(key: str, kind: str, size: int, entry: PlanEntry | None, locked: bool) -> tuple[Any, ...]:
+    kept, asked = (entry.kept, entry.asked) if entry else (size, 0.0)
+    return key, kind, round(100 * asked, 2), kept, size, locked
