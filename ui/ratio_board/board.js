@@ -22,6 +22,7 @@ class Board {
     this.dense = null;
     this.outbox = createOutbox();
     this.drag = createDrag(this);
+    this.sight = new IntersectionObserver((entries) => this.see(entries), { root: this.scroll, rootMargin: '96px' });
     this.listenToRows();
     this.listenToTools();
     this.listenToKeys();
@@ -62,14 +63,28 @@ class Board {
     const row = createRow(key);
     this.byKey.set(key, row);
     this.ofNode.set(row.node, row);
+    this.sight.observe(row.node);
     return row;
   }
 
   dropRowsExcept(present) {
     this.drag.forget(present);
-    for (const [key, row] of this.byKey) if (!present.has(row)) this.byKey.delete(key);
+    for (const [key, row] of this.byKey) {
+      if (present.has(row)) continue;
+      this.sight.unobserve(row.node);
+      this.byKey.delete(key);
+    }
     if (!present.has(this.anchor)) this.anchor = null;
     if (!present.has(this.current)) this.current = null;
+  }
+
+  // Rows that come into sight during a drag catch up with it.
+  see(entries) {
+    for (const { target, isIntersecting } of entries) {
+      const row = this.ofNode.get(target);
+      row.near = isIntersecting;
+      if (isIntersecting) row.paint();
+    }
   }
 
   frame(data) {
@@ -118,8 +133,7 @@ class Board {
     const parts = [shown.length < rows.length ? `${shown.length} of ${rows.length} rows` : `${rows.length} row${rows.length === 1 ? '' : 's'}`];
     if (chosen.length) parts.push(`${chosen.length} selected${unseen ? ` (${unseen} not shown)` : ''}`);
     if (locked) parts.push(`${locked} locked`);
-    const text = parts.join(' · ');
-    if (tools.count.textContent !== text) tools.count.textContent = text;
+    say(tools.count, parts.join(' · '));
     this.tick.checked = shown.length > 0 && shown.every((row) => row.selected);
     this.tick.indeterminate = !this.tick.checked && shown.some((row) => row.selected);
     tools.none.disabled = !chosen.length;
@@ -268,6 +282,7 @@ class Board {
 
   destroy() {
     this.outbox.stop();
+    this.sight.disconnect();
     this.node.remove();
   }
 }

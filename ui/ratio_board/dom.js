@@ -15,6 +15,15 @@ function svg(tag, attributes = {}, ...children) {
   return node;
 }
 
+// Says only what changed: a text or attribute that is set again costs a layout all the same.
+function say(node, text) {
+  if (node.textContent !== text) node.textContent = text;
+}
+
+function set(node, name, value) {
+  if (node.getAttribute(name) !== String(value)) node.setAttribute(name, value);
+}
+
 const ICONS = {
   search: 'M7 2.5a4.5 4.5 0 1 0 0 9 4.5 4.5 0 0 0 0-9M10.4 10.4 14 14',
   lock: 'M3.5 7.5h9v6h-9zM5.5 7.5V5a2.5 2.5 0 0 1 5 0v2.5',

@@ -18,7 +18,7 @@ function createDrag(board) {
     const starts = new Map(targets(row).map((target) => [target, target.value]));
     if (!starts.size) return null;
     gesture = { row, how, starts, moved: false };
-    for (const [target, start] of starts) target.node.style.setProperty('--from', start);
+    for (const [target, start] of starts) target.lane.style.setProperty('--from', start);
     return gesture;
   }
 
@@ -34,7 +34,7 @@ function createDrag(board) {
       const next = same || target === row ? ratio : clamp(Math.round((start + by) * 1e6) / 1e6);
       if (next === target.value) continue;
       target.value = next;
-      target.paint();
+      if (target.near || target === row) target.paint(); // those out of sight wait for the release
       any = true;
     }
     if (!any) return;
@@ -45,11 +45,9 @@ function createDrag(board) {
   function end(cancelled) {
     if (!gesture) return;
     const { starts, moved } = gesture;
-    if (cancelled) {
-      for (const [target, start] of starts) {
-        target.value = start;
-        target.paint();
-      }
+    for (const [target, start] of starts) {
+      if (cancelled) target.value = start;
+      target.paint();
     }
     if (moved) board.outbox.push('edit', values(), true);
     gesture = null;

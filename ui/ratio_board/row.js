@@ -31,8 +31,10 @@ function createRow(key) {
 
   const node = element('div', 'row', { role: 'listitem' }, pick, shares, scores, track,
     element('div', 'figure ratio', {}, ratio, drop), element('div', 'figure count', {}, kept, total), lock);
-  const row = { key, node, tick, track, lane, ratio, kept, lock, spec: null, index: 0, value: 0, locked: false, selected: false };
-  let described = '';
+  const row = { key, node, tick, track, lane, ratio, kept, lock, spec: null, index: 0, value: 0, locked: false, selected: false, near: false };
+  let described = ''; // what is drawn already, so that a rerun that changes nothing costs nothing
+  let painted = '';
+  let marked = '';
 
   // What does not follow the ratio; drawn again only when Python sends something else.
   row.describe = (spec, index, board) => {
@@ -40,6 +42,7 @@ function createRow(key) {
     const same = JSON.stringify([{ ...spec, ratio: 0, locked: 0, kept: 0 }, board]);
     if (same === described) return;
     described = same;
+    painted = marked = '';
     row.curve = fullCurve(spec.curve, board.dense);
     row.top = board.dense === null ? (row.curve.length ? row.curve[0][1] : 0) : board.dense;
     row.height = (y) => 0.06 + 0.94 * (1 - (y - board.low) / Math.max(1e-9, board.high - board.low));
@@ -74,27 +77,38 @@ function createRow(key) {
   row.paint = () => {
     const { spec, value } = row;
     const units = value === spec.ratio && spec.kept !== null ? spec.kept : keptCount(spec.size, value, row.multiple, spec.minimum);
+    const now = `${value} ${units} ${row.locked}`;
+    if (now === painted) return;
+    painted = now;
+    row.units = units;
     const accuracy = accuracyAt(row.curve, value);
-    const loss = accuracy === null ? null : row.top - accuracy;
-    const style = node.style;
-    style.setProperty('--r', value);
-    style.setProperty('--cut', cutPosition(spec.bins, (spec.size - units) / spec.size));
-    style.setProperty('--y', accuracy === null ? 1 : row.height(accuracy));
+    lane.style.setProperty('--r', value);
+    lane.style.setProperty('--y', accuracy === null ? 1 : row.height(accuracy));
+    scores.style.setProperty('--cut', cutPosition(spec.bins, (spec.size - units) / spec.size));
     node.classList.toggle('beyond', accuracy === null);
     node.classList.toggle('whole', units === spec.size);
-    ratio.textContent = percent(value);
-    kept.textContent = count(units);
-    drop.textContent = loss === null ? (row.curve.length ? 'not measured' : '') : points(loss);
-    drop.dataset.loss = loss === null || loss < 0.02 ? 'low' : loss < 0.1 ? 'some' : 'high';
-    drop.title = accuracy === null ? '' : `Accuracy ${(accuracy * 100).toFixed(1)} % if only this row is pruned so far (scan, straight between its points)`;
-    track.setAttribute('aria-valuenow', (value * 100).toFixed(1).replace('.0', ''));
-    track.setAttribute('aria-valuetext', `${percent(value)} pruned, ${count(units)} of ${count(spec.size)} ${UNITS[spec.kind] || 'units'} kept`);
-    ratio.title = row.locked ? 'Locked' : 'Click to type a ratio';
-    kept.title = row.locked ? 'Locked' : `${count(units)} of ${count(spec.size)} ${UNITS[spec.kind] || 'units'} kept; click to type a number`;
-    row.units = units;
+    paintFigures(accuracy);
   };
 
+  function paintFigures(accuracy) {
+    const { spec, value, units } = row;
+    const loss = accuracy === null ? null : row.top - accuracy;
+    const sentence = `${count(units)} of ${count(spec.size)} ${UNITS[spec.kind] || 'units'} kept`;
+    say(ratio, percent(value));
+    say(kept, count(units));
+    say(drop, loss === null ? (row.curve.length ? 'not measured' : '') : points(loss));
+    drop.dataset.loss = loss === null || loss < 0.02 ? 'low' : loss < 0.1 ? 'some' : 'high';
+    set(drop, 'title', accuracy === null ? '' : `Accuracy ${(accuracy * 100).toFixed(1)} % if only this row is pruned so far (scan, straight between its points)`);
+    set(track, 'aria-valuenow', Number((value * 100).toFixed(1)));
+    set(track, 'aria-valuetext', `${percent(value)} pruned, ${sentence}`);
+    set(ratio, 'title', row.locked ? 'Locked' : 'Click to type a ratio');
+    set(kept, 'title', row.locked ? 'Locked' : `${sentence}; click to type a number`);
+  }
+
   row.mark = () => {
+    const now = `${row.locked} ${row.selected}`;
+    if (now === marked) return;
+    marked = now;
     node.classList.toggle('locked', row.locked);
     node.classList.toggle('selected', row.selected);
     tick.checked = row.selected;
