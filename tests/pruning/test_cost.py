@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
@@ -134,6 +135,30 @@ def test_what_one_unit_costs():
 def test_impossible_counts_are_refused_in_words(kept, masked, message):
     with pytest.raises(ValueError, match=message):
         CostModel(*network("mnist-lenet-5")).cost(kept, masked)
+
+
+def test_units_that_cost_differently_are_groups_of_their_own():
+    """The first two heads meet each other's tokens, the others do not: the same entries, other MACs."""
+
+    class Uneven(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.heads, self.some = 5, 2
+            self.value, self.out = nn.Linear(6, 5 * 4), nn.Linear(5 * 4, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            v = self.value(x).view(len(x), -1, self.heads, 4).transpose(1, 2)
+            busy, idle = v[:, : self.some], v[:, self.some :]
+            busy = (busy @ busy.transpose(-1, -2)) @ busy
+            return self.out(torch.cat([busy, idle], 1).transpose(1, 2).flatten(2))
+
+    module, inputs = Uneven().eval(), (torch.randn(1, 7, 6),)
+    structure = find_structure(module, inputs)
+    assert [group.size for group in structure.groups] == [2, 3]
+    plan = random_plan(structure, seed=3)
+    small = shrink(module, plan, inputs)
+    cost = CostModel(module, inputs, structure).cost({entry.key: entry.kept for entry in plan.entries})
+    assert cost.macs == CostModel(small, inputs).dense.macs
 
 
 def test_no_tensor_is_touched():
