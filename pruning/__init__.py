@@ -25,7 +25,15 @@ from pruning.checkpoint import (
 )
 from pruning.cost import Cost, CostModel
 from pruning.criteria import CRITERIA, Criterion, across_groups, score_groups, score_weights, unscorable
-from pruning.evaluate import Report, evaluate, evaluate_batches, wilson
+from pruning.evaluate import (
+    Difference,
+    Report,
+    evaluate,
+    evaluate_batches,
+    flipped,
+    paired_difference,
+    wilson,
+)
 from pruning.groups import Group, Member, Structure, find_groups, find_structure
 from pruning.latency import Timing, measure_latency, measure_layers
 from pruning.layers import Layer, find_layers, summary_text
@@ -33,7 +41,7 @@ from pruning.masks import apply_masks
 from pruning.models import MODELS, LoadedModel, ModelSpec, build_model, load_model
 from pruning.plan import Plan, PlanEntry, make_plan
 from pruning.recipe import Recipe, Rule
-from pruning.sensitivity import Scan, ScanPoint, iter_scan, scan_sensitivity
+from pruning.sensitivity import LatencyScan, Scan, ScanPoint, iter_scan, latency_scan, scan_sensitivity
 from pruning.shrink import shrink
 from pruning.statistics import Statistics, collect_statistics
 from pruning.tasks import TASKS, MissingData, Split, Task, load_task, set_data_dir
@@ -48,8 +56,10 @@ __all__ = [
     "Cost",
     "CostModel",
     "Criterion",
+    "Difference",
     "Evidence",
     "Group",
+    "LatencyScan",
     "Layer",
     "LoadedCheckpoint",
     "LoadedModel",
@@ -79,7 +89,9 @@ __all__ = [
     "find_groups",
     "find_layers",
     "find_structure",
+    "flipped",
     "iter_scan",
+    "latency_scan",
     "load_checkpoint",
     "load_model",
     "load_task",
@@ -88,6 +100,7 @@ __all__ = [
     "measure_latency",
     "measure_layers",
     "model_card",
+    "paired_difference",
     "save_checkpoint",
     "scan_sensitivity",
     "score_groups",
