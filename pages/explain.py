@@ -2,11 +2,25 @@
 
 import streamlit as st
 
-from ui import cache, shell, state
+from ui import explain_view as view
+from ui import shell, state
 
 shell.guard()
 session = state.session()
-loaded = cache.model(session.model_id)
 
 shell.header("Explain", "Does the smaller network still look at the same pixels?")
-st.write(loaded.name)
+with shell.errors_here():
+    images = view.chosen_images(session)
+    if not session.recipe.rules:
+        view.offer_recipe(session)
+    question = view.ask(session)
+    found = view.compare(session, question, images)
+    left, right = st.columns([7, 4], gap="large")
+    with left:
+        view.answer(session, question, images, found)
+    with right:
+        shell.section(
+            "Which units matter",
+            "Conductance shares an answer's attribution among the units that it flows through.",
+        )
+        view.conductance(session)

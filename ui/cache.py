@@ -8,6 +8,7 @@ own functions return modified copies.
 from __future__ import annotations
 
 import gc
+import sys
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ import torch
 import pruning
 from pruning import MODELS, store
 from pruning.checkpoint import Form, SelfCheck, SizeModel, checkpoint_bytes
+from pruning.explain import Comparison, compare
 from pruning.live import LiveEvaluator
 from pruning.recipe import Granularity
 from pruning.weights import SortedScores
@@ -38,6 +40,17 @@ def freeze() -> None:
     """
     gc.collect()
     gc.freeze()
+
+
+_frozen_modules = 0
+
+
+def freeze_imports() -> None:
+    """`freeze` again if many modules came in since the last time: pages import theirs when they run."""
+    global _frozen_modules
+    if len(sys.modules) > _frozen_modules + 20:
+        _frozen_modules = len(sys.modules)
+        freeze()
 
 
 @_resource
@@ -268,3 +281,25 @@ def _checked(
 def checked(model_id: str, recipe: pruning.Recipe, form: Form, *, fresh_process: bool = False) -> SelfCheck:
     """What came out of loading the exported file again; raises `MissingData` without data."""
     return _checked(model_id, recipe.digest, form, fresh_process, recipe)
+
+
+@_resource(max_entries=64)
+def _explained(
+    model_id: str,
+    digest: str,
+    method: str,
+    layer: str | None,
+    images: tuple[int, ...],
+    _recipe: pruning.Recipe,
+) -> Comparison:
+    dense, small = model(model_id).module, _pruned(model_id, digest, _recipe)
+    validation = task(model_id).validation
+    x = torch.stack([validation[image][0] for image in images])
+    return compare(dense, small, x, method, layer=layer)
+
+
+def explained(
+    model_id: str, recipe: pruning.Recipe, method: str, layer: str | None, images: tuple[int, ...]
+) -> Comparison:
+    """Attribution maps of both networks on these validation images; raises `MissingData` without data."""
+    return _explained(model_id, recipe.digest, method, layer, images, recipe)
