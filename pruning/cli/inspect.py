@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import textwrap
 from argparse import Namespace
 from typing import Any
 
 from pruning.cli.console import Console, table
 from pruning.cost import CostModel
-from pruning.groups import find_structure
+from pruning.groups import Group, find_structure
 from pruning.layers import find_layers
 from pruning.models import MODELS, load_model
 from pruning.models.loading import read_card
+
+WIDTH = 100
 
 
 def run_models(arguments: Namespace, console: Console) -> None:
@@ -93,11 +96,15 @@ def run_inspect(arguments: Namespace, console: Console) -> None:
             ],
         ),
         "",
-        table(
-            ("group", "units", "kind", "why they are coupled"),
-            [(group.id, group.size, group.kind, group.why) for group in structure.groups],
-        ),
+        *(line for group in structure.groups for line in _group(group)),
     )
+
+
+def _group(group: Group) -> list[str]:
+    """A group and, below it, why its channels go together, wrapped for a terminal."""
+    plural = "s" if group.size != 1 else ""
+    title = f"group {group.id}: {group.size:,} {group.kind}{plural}"
+    return [title, textwrap.fill(group.why, WIDTH, initial_indent="    ", subsequent_indent="    ")]
 
 
 def _shape(shape: tuple[int, ...]) -> str:

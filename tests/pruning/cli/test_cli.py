@@ -104,7 +104,8 @@ def test_inspect_adds_up(run: Run) -> None:
     for layer in found["layers"]:
         assert layer["name"] in run.out
     for group in groups:
-        assert group.why in run.out
+        assert f"group {group.id}: {group.size} neurons" in run.out
+        assert group.why in " ".join(run.out.split())
 
 
 @pytest.mark.usefixtures("check_here")
