@@ -19,6 +19,7 @@ import pruning
 from pruning import MODELS, store
 from pruning.checkpoint import Form, SelfCheck, SizeModel, checkpoint_bytes
 from pruning.explain import Comparison, compare
+from pruning.graph import Graph, find_graph
 from pruning.live import LiveEvaluator
 from pruning.recipe import Granularity
 from pruning.weights import SortedScores
@@ -109,6 +110,20 @@ def structure(model_id: str) -> pruning.Structure:
     """Which channels are coupled, and why."""
     loaded = model(model_id)
     return pruning.find_structure(loaded.module, loaded.example_inputs)
+
+
+@_resource(max_entries=16)
+def graph(model_id: str) -> Graph:
+    """Which layer feeds which."""
+    loaded = model(model_id)
+    return find_graph(loaded.module, loaded.example_inputs)
+
+
+@_resource(max_entries=16)
+def summary(model_id: str) -> str:
+    """torchinfo's table."""
+    loaded = model(model_id)
+    return pruning.summary_text(loaded.module, loaded.example_inputs)
 
 
 def keys(model_id: str, granularity: Granularity) -> tuple[str, ...]:

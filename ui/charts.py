@@ -96,7 +96,7 @@ def show(
 
 def plain(text: str) -> str:
     """A Plotly title without its markup."""
-    return re.sub(r"<[^>]*>", " ", text).strip()
+    return " ".join(re.sub(r"<[^>]*>", " ", text).split())
 
 
 def file_stem(name: str) -> str:

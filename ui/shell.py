@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache as once
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +31,6 @@ def boot() -> st.Page:
     """Everything that comes before a page: look, session, navigation. The page to run."""
     page = navigation()
     st.set_page_config(f"{page.title} · Pruning Explorer", page_icon=STATIC / "icon.png", layout="wide")
-    _freeze_once()
     state.session()
     state.mark_booted()
     dark = st.context.theme.type == "dark"
@@ -68,6 +66,7 @@ def guard() -> None:
 def settle() -> None:
     """Last line of app.py: write the session into the address, from which the menu drops it."""
     state.session().save_address()
+    cache.freeze_imports()
 
 
 def model_bar() -> None:
@@ -121,11 +120,6 @@ def size(number: float) -> str:
                 f"{number / limit:.3g} {unit}" if number / limit < 1000 else f"{number / limit:,.0f} {unit}"
             )
     return f"{number:.0f} B"
-
-
-@once
-def _freeze_once() -> None:
-    cache.freeze()
 
 
 def _choose_model(session: state.Session) -> None:
@@ -188,7 +182,8 @@ def _take_upload(session: state.Session) -> None:
 def _data_line(session: state.Session) -> str:
     """Which data the figures are measured on, or what is missing."""
     try:
-        task = cache.task(session.model_id)
+        with st.spinner("Reading the data"):
+            task = cache.task(session.model_id)
     except pruning.MissingData as error:
         return f":orange[:material/folder_off:] {error}"
     return (

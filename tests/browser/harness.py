@@ -164,8 +164,9 @@ class App:
         return self.page.get_by_test_id("stException").all_inner_texts()
 
     def _heard(self, message: ConsoleMessage) -> None:
-        if message.type == "error" and not _PROBE.search(message.location.get("url", "")):
-            self.complaints.append(f"console: {message.text}")
+        url = message.location.get("url", "")
+        if message.type == "error" and not _PROBE.search(url):
+            self.complaints.append(f"console: {message.text} ({url})")
 
     def _asked(self, request: Request) -> None:
         if not request.url.startswith((self.server.url, "data:", "blob:", "ws://127.0.0.1:")):

@@ -1,0 +1,70 @@
+"""How long until the app is usable: from `streamlit run` to the first page, and from page to page.
+
+    python benchmarks/startup.py [--switches 3]
+
+A server is started twice: the first start warms the disk cache and is printed but does not count. Targets:
+the first page within 6 s, a page switch within 0.5 s.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+ROOT = Path(__file__).parents[1]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "browser")]
+
+from harness import NO_CHROMIUM, App, chromium, find_chromium, new_app, serve  # noqa: E402
+
+from ui.shell import PAGES  # noqa: E402
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--switches", type=int, default=3, help="visits of each page, after one to warm up")
+    switches = parser.parse_args().switches
+    if not find_chromium():
+        print(NO_CHROMIUM, file=sys.stderr)
+        return 2
+    with chromium() as browser, tempfile.TemporaryDirectory() as folder:
+        print(f"first start (cold caches)   {_start(browser, Path(folder)):6.2f} s")
+        print(f"start to first usable page  {_start(browser, Path(folder), switches):6.2f} s   target 6.00 s")
+    return 0
+
+
+def _start(browser: Browser, folder: Path, switches: int = 0) -> float:
+    """Seconds from starting a server to a drawn first page; then measures page switches if asked."""
+    begin = time.perf_counter()
+    with serve(folder) as server:
+        app = new_app(browser, server)
+        app.open()
+        seconds = time.perf_counter() - begin
+        if switches:
+            _switch(app, switches)
+        app.page.context.close()
+    return seconds
+
+
+def _switch(app: App, switches: int) -> None:
+    """Print the median time of turning to each page, the first visit apart."""
+    times: dict[str, list[float]] = {title: [] for title in PAGES.values()}
+    for _ in range(switches + 1):
+        for title in [*list(times)[1:], next(iter(times))]:
+            begin = time.perf_counter()
+            app.switch(title)
+            times[title].append(time.perf_counter() - begin)
+    for title, (first, *later) in times.items():
+        median = statistics.median(later)
+        print(f"switch to {title:17} {median:6.2f} s   target 0.50 s; first visit {first:.2f} s")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
