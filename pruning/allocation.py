@@ -31,7 +31,8 @@ class Evidence:
 
     Args:
         sizes: key -> number of units (channels of a group, weights of a layer), for the selected keys.
-        scores: key -> scores of its units, any shape with `sizes[key]` values, higher = keep.
+        scores: key -> scores of its units, any shape with `sizes[key]` values, higher = keep. Those of groups
+            as `criteria.across_groups` gives them, as a recipe with scope "global" compares them.
         scan: of these keys.
         shapes: key -> shape of the layer's weight.
         minimum: key -> units that always stay; 1 for keys that are missing.

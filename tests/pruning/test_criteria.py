@@ -263,6 +263,8 @@ def test_random_depends_on_the_seed_and_the_name_only() -> None:
     for group in reversed(groups):
         assert torch.equal(score_groups(module, [group], "random", seed=3)[group.id], together[group.id])
         assert not torch.equal(score_groups(module, [group], "random", seed=4)[group.id], together[group.id])
+    alike = score_weights(tiny("tied"), find_layers(tiny("tied"), EXAMPLE), "random")
+    assert not torch.equal(alike["first.weight"].flatten()[:30], alike["head.weight"].flatten())
     state = torch.get_rng_state()
     score_groups(module, groups, "random")
     assert torch.equal(torch.get_rng_state(), state)

@@ -177,6 +177,32 @@ def test_conductance_of_a_cut_sums_to_the_difference_of_the_logit(task: FakeTask
     torch.testing.assert_close(flow["expand"], flow["depthwise"], rtol=5e-2, atol=5e-3)  # channel by channel
 
 
+def test_conductance_of_a_hidden_unit_is_what_it_adds_to_the_logit(task: FakeTask) -> None:
+    module = nn.Sequential(nn.Flatten(), nn.Linear(36, 8), nn.Tanh(), nn.Linear(8, 3))
+    for parameter, seed in zip(module.parameters(), range(4), strict=True):
+        nn.init.normal_(parameter, std=0.2, generator=torch.Generator().manual_seed(seed))
+    x, y = calibration(task, 8)
+    with torch.no_grad():
+        added = torch.tanh(module[1](module[0](x))) - torch.tanh(module[1].bias)
+        expected = module[3].weight[y] * added
+    found = conductance(module, x, y)["1"]
+    assert (found - expected).abs().max() < 0.01 * expected.abs().max()
+
+
+def test_an_activation_in_place_changes_nothing(task: FakeTask) -> None:
+    x, y = calibration(task, 4)
+
+    def flow(inplace: bool) -> dict[str, Tensor]:
+        layers = [nn.Conv2d(1, 4, 3), nn.ReLU(inplace), nn.Flatten(), nn.Linear(64, 3)]
+        module = nn.Sequential(*layers)
+        for parameter, seed in zip(module.parameters(), range(4), strict=True):
+            nn.init.normal_(parameter, generator=torch.Generator().manual_seed(seed))
+        return conductance(module, x, y)
+
+    for layer, expected in flow(inplace=False).items():
+        torch.testing.assert_close(flow(inplace=True)[layer], expected)
+
+
 def test_mean_conductance_takes_the_first_samples_only() -> None:
     task = fake_task(images=CONDUCTANCE_SAMPLES + 20)
     module = tiny("plain")
