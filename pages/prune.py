@@ -3,7 +3,7 @@
 import streamlit as st
 
 from ui import shell, state
-from ui.prune import board, changes, controls, facts, live
+from ui.prune import board, changes, controls, facts, live, scan
 
 shell.guard()
 session = state.session()
@@ -14,9 +14,12 @@ shell.header(
 live.style()
 with st.container(key="prune-page"):
     controls.draw(session)
-    figures, latency = st.columns([34, 13])
+    with st.container(key="prune-figures"):
+        figures, latency = st.columns([37, 13])
     with shell.errors_here():
-        board.draw(session, facts.of(session))
+        now = facts.of(session)
+        board.draw(session, now)
+        scan.draw(session, now)
     # What takes longest comes last, wherever it stands: a drag need not wait for it.
     with figures:
         live.figures()

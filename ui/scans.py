@@ -1,4 +1,4 @@
-"""Sensitivity scans that pages share: found again by what was scanned, also after a restart.
+"""Sensitivity scans that pages share: measured in the background, found again by what was scanned.
 
 A complete scan is kept under its full digest and once more as the latest of its kind, so that a page that
 only wants curves need not know which ratios were scanned.
@@ -6,27 +6,40 @@ only wants curves need not know which ratios were scanned.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import pruning
 from pruning import MODELS, Scan, store
 from pruning.recipe import Granularity
 from ui import cache, uploads
+from ui.jobs import Job
 
+KIND = "scan"  # of the jobs
+QUICK = (0.1, 0.25, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+QUICK_IMAGES = 1000
 _MOST = 64  # scans in memory
 _known: dict[str, Scan] = {}
 
 
 def latest(model_id: str, granularity: Granularity, criterion: str, seed: int = 0) -> Scan | None:
     """The last complete scan of this network by this criterion on validation data, or None."""
-    digest = _latest_digest(model_id, granularity, criterion, seed)
+    digest = _latest_digest(model_id, cache.weights_digest(model_id), granularity, criterion, seed)
     found = _known.get(digest) or store.find_scan(digest)
     if found is not None:
         _remember(digest, found)
     return found
 
 
-def keep(model_id: str, scan: Scan) -> None:
-    """Keep a scan on disk; a complete one becomes the latest of its kind."""
+def keep(model_id: str, weights: str, scan: Scan) -> None:
+    """Keep a scan on disk; a complete one becomes the latest of its kind. May be called by a worker.
+
+    Args:
+        model_id: that was scanned.
+        weights: its `cache.weights_digest`.
+        scan: complete or not.
+    """
     full = store.scan_digest(
-        cache.weights_digest(model_id),
+        weights,
         task=scan.task,
         split=scan.split,
         granularity=scan.granularity,
@@ -37,16 +50,72 @@ def keep(model_id: str, scan: Scan) -> None:
     )
     store.save_scan(full, scan)
     if scan.complete and scan.split == "validation":
-        digest = _latest_digest(model_id, scan.granularity, scan.criterion, scan.seed)
+        digest = _latest_digest(model_id, weights, scan.granularity, scan.criterion, scan.seed)
         store.save_scan(digest, scan)
         _remember(digest, scan)
 
 
-def _latest_digest(model_id: str, granularity: Granularity, criterion: str, seed: int) -> str:
-    task = MODELS[uploads.split_id(model_id)[0]].task
+def start(
+    owner: str,
+    model_id: str,
+    granularity: Granularity,
+    criterion: str,
+    seed: int = 0,
+    ratios: Sequence[float] = QUICK,
+    limit: int | None = QUICK_IMAGES,
+) -> Job:
+    """Scan in the background; the job's parts are its points, its result is the scan, which is kept.
+
+    Raises:
+        MissingData: if there is no data to measure on.
+        ValueError: if the criterion cannot score this network.
+    """
+    loaded, task, structure = cache.model(model_id), cache.task(model_id), cache.structure(model_id)
+    scores = cache.scores(model_id, granularity, criterion, seed)
+    weights = cache.weights_digest(model_id)
+
+    def work(job: Job) -> Scan:
+        walk = pruning.iter_scan(
+            loaded.module,
+            task,
+            ratios,
+            granularity,
+            criterion,
+            example_inputs=loaded.example_inputs,
+            structure=structure,
+            scores=scores,
+            seed=seed,
+            limit=limit,
+            stop=job.stop,
+        )
+        for point in walk:
+            job.add(point)
+            job.advance(len(walk.points), walk.total)
+        found = walk.scan()
+        keep(model_id, weights, found)
+        return found
+
+    key = job_key(model_id, granularity, criterion, seed, ratios, limit)
+    label = f"{MODELS[uploads.split_id(model_id)[0]].label}, {pruning.CRITERIA[criterion].label}"
+    return cache.jobs().submit(owner, KIND, key, work, label=label)
+
+
+def job_key(
+    model_id: str,
+    granularity: Granularity,
+    criterion: str,
+    seed: int = 0,
+    ratios: Sequence[float] = QUICK,
+    limit: int | None = QUICK_IMAGES,
+) -> str:
+    """What finds the job of `start` with the same arguments."""
+    return repr((model_id, granularity, criterion, seed, tuple(ratios), limit))
+
+
+def _latest_digest(model_id: str, weights: str, granularity: Granularity, criterion: str, seed: int) -> str:
     return store.scan_digest(
-        cache.weights_digest(model_id),
-        task=task,
+        weights,
+        task=MODELS[uploads.split_id(model_id)[0]].task,
         split="validation",
         granularity=granularity,
         criterion=criterion,

@@ -58,8 +58,8 @@ def confusion_difference(
             showscale=False,
             xgap=1,
             ygap=1,
-            hovertemplate="true %{y}, predicted %{x}<br>dense %{customdata[0]}, pruned %{customdata[1]} images"
-            " (%{customdata[2]:+d})<extra></extra>",
+            hovertemplate="true %{y}, predicted %{x}<br>dense %{customdata[0]} images, "
+            "pruned %{customdata[1]} (%{customdata[2]:+d})<extra></extra>",
         )
     )
     figure.update_layout(

@@ -34,7 +34,7 @@ def exact(facts: Facts) -> str:
     dense, pruned = facts.dense, facts.pruned
     form = "In the compact form, which stores only weights that are not zero." if facts.masked else ""
     after = facts.dense_bytes if facts.untouched else facts.bytes
-    zeros = "zeros in place, no tensor shrinks" if facts.masked else "channels are removed, not zeroed"
+    gone = f"{dense.parameters - pruned.nonzero:,} zeros" if facts.masked else "removed, not zeroed"
     return _grid(
         _reduction("Parameters", pruned.parameters, dense.parameters, _count),
         _reduction("MACs", pruned.macs, dense.macs, _count),
@@ -42,9 +42,9 @@ def exact(facts: Facts) -> str:
             "Sparsity",
             "exact",
             _percent(pruned.sparsity),
-            f"{dense.parameters - pruned.nonzero:,} zero" if facts.masked else "no zeros",
+            "of what is left",
             _bar(1 - pruned.sparsity),
-            zeros,
+            "no zeros" if facts.untouched else gone,
         ),
         _reduction("File size", after, facts.dense_bytes, size, form),
     )
@@ -120,11 +120,10 @@ def _speed(interval: Interval) -> str:
 
 def _reduction(name: str, after: int, before: int, show: Callable[[float], str], tip: str = "") -> str:
     share = after / before if before else 1.0
-    change = f"{_signed(100 * (share - 1))} %" if after != before else "nothing removed"
-    factor = f" · {before / after:.2f}× smaller" if 0 < after < before else ""
-    return _card(
-        name, "exact", show(after), f"of {show(before)}", _bar(share), f"<b>{change}</b>{factor}", tip=tip
-    )
+    change = f"<b>{_signed(100 * (share - 1))} %</b>" if after != before else "unchanged"
+    factor = f" · {before / after:.2f}×" if 0 < after < before else ""
+    tip = f"Now {after:,} of {before:,}. {tip}"
+    return _card(name, "exact", show(after), f"of {show(before)}", _bar(share), change + factor, tip=tip)
 
 
 def _card(
@@ -163,9 +162,9 @@ def _prediction(facts: Facts) -> str:
         return ""
     shown = "–" if facts.predicted is None else _percent(facts.predicted)
     return (
-        f'<div class="px-aside"><div class="px-second">{shown}</div><div class="px-under"><span '
-        f'class="px-tip px-left" tabindex="0" data-tip="{escape(TERMS["Predicted"])}">predicted</span> by the scan '
-        f"({facts.scan.n:,} images)</div></div>"
+        f'<div class="px-aside"><div class="px-second">{shown}</div><div class="px-under">'
+        f'<span class="px-tip" tabindex="0" data-tip="{escape(TERMS["Predicted"])}">predicted</span> '
+        f"by the scan ({facts.scan.n:,} images)</div></div>"
     )
 
 
@@ -231,7 +230,7 @@ def _percent(value: float) -> str:
 
 
 def _count(number: float) -> str:
-    return f"{number:,.0f}"
+    return f"{number:,.0f}" if number < 1e6 else f"{number / 1e6:.3f} M"
 
 
 def _seconds(seconds: float) -> str:

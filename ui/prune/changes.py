@@ -1,4 +1,4 @@
-"""Below the board: exact entry, what was asked and what came of it, what changed in the answers, the recipe."""
+"""Below the board: exact entry, what was asked and what came of it, changed answers, the recipe."""
 
 from __future__ import annotations
 
@@ -20,12 +20,8 @@ def draw(session: Session) -> None:
         entry, got, answers, recipe = st.tabs(
             ["Table", "Asked and got", "Changed answers", "Recipe"], key="prune-tabs", on_change="rerun"
         )
-        for tab, fill in (
-            (entry, table.draw),
-            (got, _asked_and_got),
-            (answers, outcome.draw),
-            (recipe, _recipe),
-        ):
+        parts = {entry: table.draw, got: _asked_and_got, answers: outcome.draw, recipe: _recipe}
+        for tab, fill in parts.items():
             if tab.open:
                 with tab, shell.errors_here():
                     fill(session, now)

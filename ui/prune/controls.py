@@ -54,7 +54,8 @@ def _criterion(session: Session) -> None:
         format_func=lambda name: pruning.CRITERIA[name].label,
         filter_mode=None,
         width=230,
-        help=f"What goes first: the lowest scores. **{entry.label}**: {entry.description} \n\nSource: {entry.source}",
+        help=f"What goes first: the lowest scores. **{entry.label}**: {entry.description}\n\n"
+        f"Source: {entry.source}",
         **state.bind("criterion"),
     )
 
@@ -118,8 +119,8 @@ def _presets(session: Session) -> None:
             key=OF,
             filter_mode=None,
             width=198,
-            help="Half of all channels is about three quarters of the weights between them; say what you mean. "
-            "For a share of parameters or MACs the ratios are searched until the exact count reaches it.",
+            help="Half of all channels is about three quarters of the weights between them: say what you "
+            "mean. For parameters or MACs the ratios are searched until the exact count reaches the share.",
         )
     free = len(session.keys) - len(session.locked)
     st.button(

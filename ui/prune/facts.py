@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import pruning
 from pruning import Cost, Plan, Recipe, Scan
 from pruning.checkpoint.size import dense_size
+from pruning.plan import kept_count
 from ui import cache, scans
 from ui.state import Session
 
@@ -101,8 +101,8 @@ def asked_and_got(facts: Facts) -> list[str]:
         return said
     if facts.removed > got:
         said.append(
-            "More parameters than units go, because a weight between two pruned layers shrinks on both of its "
-            "sides: half of the inputs and half of the outputs leave a quarter of it."
+            "More parameters than units go, because a weight between two pruned layers shrinks on both "
+            "sides: half of its inputs and half of its outputs leave a quarter of it."
         )
     elif facts.removed < got:
         said.append(
@@ -116,7 +116,7 @@ def asked_and_got(facts: Facts) -> list[str]:
             f"Rounding kept counts up to multiples of {facts.recipe.multiple_of} kept {more:,} more units "
             f"than asked, in {len(extra)} row{'s' * (len(extra) > 1)}."
         )
-    held = sum(pruning.kept_count(e.size, e.asked, 1, 0) == 0 for e in entries)
+    held = sum(kept_count(e.size, e.asked, 1, 0) == 0 for e in entries)
     if held:
         said.append(f"In {held} row{'s' * (held > 1)} one unit stays, though all were asked to go.")
     return said

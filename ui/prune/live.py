@@ -37,7 +37,7 @@ def style() -> None:
 def figures() -> None:
     """Parameters, MACs, sparsity, file size and accuracy of what is decided now."""
     session = state.session()
-    left, right = st.columns([21, 13])
+    left, right = st.columns([20, 13])
     exact, accuracy = left.empty(), right.empty()
     with shell.errors_here():
         now = facts.of(session)
@@ -119,6 +119,7 @@ def _only_for(now: Facts) -> str:
     colours = charts.colours()
     return (
         f"<style>.st-key-{LATENCY}{other}, .st-key-prune-outcome{other} {{ opacity: .35; }}"
-        f":root {{ --px-dense: {colours.dense}; --px-pruned: {colours.pruned}; --px-surface: {colours.surface}; "
-        f"--px-text: {colours.text}; --px-neutral: {colours.grid}; }}</style>"
+        f":root {{ --px-dense: {colours.dense}; --px-pruned: {colours.pruned}; --px-text: {colours.text};"
+        f"--px-surface: {colours.surface}; --px-page: {colours.background}; --px-neutral: {colours.grid}; }}"
+        "</style>"
     )

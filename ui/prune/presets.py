@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from math import ceil
 from typing import Literal
 
 import pruning
@@ -43,7 +44,9 @@ def ratios(session: Session, name: str, target: float, of: Measure) -> dict[str,
     else:
         removed = share_removed(lambda some: _amount(session, {**locked, **some}, of))
         found = allocate(name, target, evidence, removed)
-    return {**locked, **found.ratios}
+    # Four decimals, rounded up, are what the page's address keeps exactly; the target is still reached.
+    tidy = {key: min(ceil(ratio * 1e4 - 1e-6) / 1e4, 1.0) for key, ratio in found.ratios.items()}
+    return {**locked, **tidy}
 
 
 def _evidence(session: Session, keys: list[str]) -> Evidence:

@@ -58,8 +58,11 @@ def frame(session: Session, now: Facts) -> pd.DataFrame:
 
 
 def edited(
-    shown: pd.DataFrame, edits: Mapping[int, Mapping[str, Any]], ratios: Mapping[str, float], locked: frozenset[str]
-) -> tuple[dict[str, float], frozenset[str]]:  # fmt: skip
+    shown: pd.DataFrame,
+    edits: Mapping[int, Mapping[str, Any]],
+    ratios: Mapping[str, float],
+    locked: frozenset[str],
+) -> tuple[dict[str, float], frozenset[str]]:
     """Ratios and locks after edits of the table; what is no number, or of a locked row, changes nothing.
 
     Args:
