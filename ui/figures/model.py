@@ -1,0 +1,250 @@
+"""Figures of a network as a whole: where its cost sits, how its layers are wired, what it says of images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from pruning.graph import Graph, Node
+from ui.figures.theme import Palette, fade
+from ui.figures.weights import text
+
+ACROSS = 8  # sample images in a row
+ITSELF = "\0"  # suffix of a container's own part; no module path contains it
+
+
+@dataclass(frozen=True)
+class Part:
+    """What one module costs by itself, without the modules inside it.
+
+    Args:
+        name: module path; "" is the network.
+        kind: in words.
+        value: in the figure's unit.
+    """
+
+    name: str
+    kind: str
+    value: float
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One image and what the network says of it.
+
+    Args:
+        index: position in its split.
+        image: (C, H, W), 0..1.
+        truth, said: class names.
+        confidence: softmax probability of what was said, in [0, 1].
+    """
+
+    index: int
+    image: np.ndarray
+    truth: str
+    said: str
+    confidence: float
+
+
+def treemap(
+    title: str, network: str, parts: Sequence[Part], unit: str, colours: Palette
+) -> tuple[go.Figure, pd.DataFrame]:
+    """Nested areas, one a module; the area is its share of the network's total.
+
+    Args:
+        title: with the total.
+        network: label of the whole.
+        parts: their values add up to the total.
+        unit: of the values, for hover texts.
+    """
+    total = sum(part.value for part in parts) or 1.0
+    rows = _nested(parts)
+    kinds = list(dict.fromkeys(part.kind for part in sorted(parts, key=lambda part: -part.value)))
+    hue = {kind: colours.series[place % len(colours.series)] for place, kind in enumerate(kinds)}
+    shares = [value / total for _, _, value in rows]
+    figure = go.Figure(
+        go.Treemap(
+            ids=[path or "/" for path, _, _ in rows],
+            parents=[_parent(path) for path, _, _ in rows],
+            labels=[text(_label(path)) if path else text(network) for path, _, _ in rows],
+            values=[value for _, _, value in rows],
+            branchvalues="total",
+            sort=False,
+            tiling={"pad": 2, "packing": "squarify", "squarifyratio": 1.4},
+            marker={
+                "colors": [fade(hue[kind], 0.42) if kind else colours.surface for _, kind, _ in rows],
+                "line": {"color": colours.background, "width": 1},
+                "pad": {"t": 20, "l": 3, "r": 3, "b": 3},
+            },
+            text=[f"{text(kind)}<br>{share:.1%}" for (_, kind, _), share in zip(rows, shares, strict=True)],
+            texttemplate="%{label}<br>%{text}",
+            customdata=[
+                (
+                    text(path.removesuffix(ITSELF).rstrip(".")) or "the network",
+                    text(kind or "all inside"),
+                    share,
+                )
+                for (path, kind, _), share in zip(rows, shares, strict=True)
+            ],
+            hovertemplate="<b>%{customdata[0]}</b><br>%{customdata[1]}<br>%{value:,.4~g} "
+            + unit
+            + ", %{customdata[2]:.1%} of the network<extra></extra>",
+            textfont={"color": colours.text, "size": 12},
+            pathbar={"visible": True, "thickness": 18, "textfont": {"color": colours.text, "size": 11}},
+            root={"color": colours.surface},
+        )
+    )
+    figure.update_layout(title=title, height=430, margin={"l": 0, "r": 0, "b": 0, "t": 52})
+    data = [(part.name, part.kind, part.value, part.value / total) for part in parts]
+    return figure, pd.DataFrame(data, columns=["module", "kind", unit, "share"])
+
+
+def _nested(parts: Sequence[Part]) -> list[tuple[str, str, float]]:
+    """(path, kind, value with all inside) for every module; a container's kind is "", and what it does by
+    itself is a child of its own."""
+    containers = dict.fromkeys(["", *(path for part in parts for path in _ancestors(part.name))], 0.0)
+    rows: list[tuple[str, str, float]] = []
+    for part in parts:
+        inside = part.name in containers
+        for path in _ancestors(part.name) + [part.name] * inside:
+            containers[path] += part.value
+        own = f"{part.name}.{ITSELF}".lstrip(".") if inside else part.name
+        rows.append((own, part.kind, part.value))
+    rows = [(path, "", value) for path, value in containers.items()] + rows
+    return [row for row in rows if row[2] > 0]
+
+
+def _ancestors(path: str) -> list[str]:
+    """Every container above a path, the network first; none for the network itself."""
+    if not path:
+        return []
+    steps = path.split(".")
+    return [".".join(steps[:depth]) for depth in range(len(steps))]
+
+
+def _parent(path: str) -> str:
+    return (path.rpartition(".")[0] or "/") if path else ""
+
+
+def _label(path: str) -> str:
+    last = path.rpartition(".")[2]
+    return "itself" if last == ITSELF else last
+
+
+def samples(title: str, shown: Sequence[Sample], colours: Palette) -> tuple[go.Figure, pd.DataFrame]:
+    """Images with the true and the predicted class; a wrong answer is in the colour of what stands out."""
+    down = -(-len(shown) // ACROSS)
+    figure = make_subplots(
+        rows=down,
+        cols=ACROSS,
+        horizontal_spacing=0.012,
+        vertical_spacing=0.24 / down,
+        subplot_titles=[_caption(sample, colours) for sample in shown],
+    )
+    for place, sample in enumerate(shown):
+        figure.add_trace(_picture(sample, colours), row=place // ACROSS + 1, col=place % ACROSS + 1)
+    figure.update_annotations(font={"size": 12, "color": colours.muted})
+    figure.update_xaxes(visible=False, constrain="domain")
+    figure.update_yaxes(visible=False, autorange="reversed", scaleanchor="x")
+    for place in range(len(shown)):  # every image keeps its own proportions
+        axis = figure.get_subplot(place // ACROSS + 1, place % ACROSS + 1)
+        axis.yaxis.update(scaleanchor=axis.xaxis.plotly_name.replace("axis", ""))
+    figure.update_layout(title=title, height=90 + 168 * down, margin={"t": 92, "b": 4})
+    rows = [(s.index, s.truth, s.said, s.confidence, s.truth == s.said) for s in shown]
+    return figure, pd.DataFrame(
+        rows, columns=["image", "true class", "predicted class", "confidence", "right"]
+    )
+
+
+def _caption(sample: Sample, colours: Palette) -> str:
+    if sample.said == sample.truth:
+        return f"<b>{text(sample.said)}</b> · {sample.confidence:.0%}"
+    wrong = (
+        f'<span style="color:{colours.pruned}"><b>{text(sample.said)}</b> · {sample.confidence:.0%}</span>'
+    )
+    return f"{wrong}<br>true {text(sample.truth)}"
+
+
+def _picture(sample: Sample, colours: Palette) -> go.Image | go.Heatmap:
+    says = (
+        f"image {sample.index}<br>true class {text(sample.truth)}<br>predicted {text(sample.said)}, "
+        f"confidence {sample.confidence:.1%}<extra></extra>"
+    )
+    if sample.image.shape[0] == 3:
+        return go.Image(
+            z=(255 * sample.image.transpose(1, 2, 0)).round().astype(np.uint8), hovertemplate=says
+        )
+    return go.Heatmap(
+        z=sample.image[0],
+        zmin=0,
+        zmax=1,
+        showscale=False,
+        colorscale=[(0, colours.surface), (1, colours.text)],
+        hovertemplate=says,
+    )
+
+
+def dot(
+    graph: Graph,
+    details: Mapping[str, str],
+    hues: Mapping[str, str | None],
+    tips: Mapping[str, str],
+    colours: Palette,
+) -> str:
+    """The network as text in the DOT language, drawn by the browser.
+
+    Args:
+        graph: nodes and edges.
+        details: layer -> second line of its node.
+        hues: layer -> colour of its group; None if its outputs go one by one; missing if they must stay.
+        tips: layer -> what the pointer shows.
+    """
+    base = f'fontname="Helvetica", fontsize=11, fontcolor="{colours.text}"'
+    lines = [
+        "digraph network {",
+        'bgcolor="transparent"; rankdir=TB; ranksep=0.22; nodesep=0.25; pad=0.05;',
+        f'node [{base}, shape=box, style="rounded,filled", height=0.3, margin="0.14,0.05", penwidth=1.2];',
+        f'edge [color="{colours.muted}", arrowsize=0.5, penwidth=1];',
+    ]
+    for place, node in enumerate(graph.nodes):
+        lines.append(f"n{place} [{_looks(node, details, hues, tips, colours)}];")
+    lines += [f"n{start} -> n{end};" for start, end in graph.edges]
+    return "\n".join([*lines, "}"])
+
+
+def _looks(
+    node: Node,
+    details: Mapping[str, str],
+    hues: Mapping[str, str | None],
+    tips: Mapping[str, str],
+    colours: Palette,
+) -> str:
+    if node.kind == "join":
+        small = "shape=circle, width=0.28, fixedsize=true, " if len(node.label) == 1 else ""
+        return (
+            f'{small}label="{quoted(node.label)}", tooltip="two branches meet", '
+            f'fillcolor="{colours.background}", color="{colours.muted}"'
+        )
+    if node.kind != "layer":
+        return f'shape=plaintext, style="", label="{quoted(node.label)}", fontcolor="{colours.muted}"'
+    label = quoted(node.label) + "\\n" + quoted(details.get(node.label, ""))
+    tip = f'label="{label}", tooltip="{quoted(tips.get(node.label, node.label))}", '
+    if node.label not in hues:
+        return (
+            f'{tip}style="rounded,filled,dashed", fillcolor="{colours.background}", color="{colours.muted}"'
+        )
+    hue = hues[node.label]
+    if hue is None:
+        return f'{tip}fillcolor="{colours.surface}", color="{colours.muted}"'
+    return f'{tip}fillcolor="{hue}55", color="{hue}"'
+
+
+def quoted(name: str) -> str:
+    """Text for a double-quoted DOT string: nothing in it can end the string or stand for something else."""
+    shown = "".join(letter if letter.isprintable() else "�" for letter in name)
+    return shown.replace("\\", "\\\\").replace('"', '\\"').replace("&", "&amp;")

@@ -1,0 +1,125 @@
+"""The figures at the top of the Model page: how good, how large, how fast."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+import pruning
+from pruning.checkpoint.size import dense_size
+from ui import cache, shell
+from ui.model import measured
+from ui.model.measured import Setting
+from ui.state import Session
+
+TERMS = {
+    "Accuracy": "Share of validation images that are classified right, measured. The interval is Wilson's "
+    "95 % score interval (E. B. Wilson 1927, JASA 22). Test images are kept for the final result on Export.",
+    "Parameters": "Trainable values, each shared tensor counted once. Exact.",
+    "MACs": "Multiply-accumulates of convolutions, linear layers and attention products for one image: one "
+    "MAC is one multiplication and one addition. Exact.",
+    "File size": "Bytes of the weights as a .safetensors file, header included. Exact.",
+    "Latency": "Measured time of one forward pass on this processor: the median, and the middle half "
+    "of the times (quartiles). Measured again at every start of the server.",
+    "Can be cut": "Units (filters, neurons, heads) that can really be removed, in groups that must go "
+    "together: one ratio for each group. Single weights can be masked besides.",
+}
+
+
+def cards(session: Session, setting: Setting) -> None:
+    """All cards; those that take long fill themselves in."""
+    waiting = _waiting(session, setting)
+    st.fragment(_grid, run_every=measured.POLL_S if waiting else None)(session, setting, waiting)
+
+
+def _grid(session: Session, setting: Setting, waiting: bool) -> None:
+    structure, costs = cache.structure(session.model_id), cache.cost_model(session.model_id).dense
+    file = dense_size(cache.model(session.model_id).module)
+    units = sum(group.size for group in structure.groups)
+    with st.grid(6, min_column_width=205):
+        _accuracy(session)
+        _card("Parameters", shell.count(costs.parameters), f"{costs.parameters:,}")
+        _card("MACs", shell.count(costs.macs), f"{costs.macs:,} for one image")
+        _card("File size", shell.size(file), f"{file:,} bytes")
+        _latency(session, setting)
+        _card("Can be cut", f"{units:,} units", f"in {len(structure.groups)} groups")
+    if waiting and not _waiting(session, setting):
+        st.rerun()  # the rest of the page learns of it, and the polling ends
+
+
+def choose_setting() -> Setting:
+    """How latency is measured, behind a button."""
+    with st.popover("Latency settings", icon=":material/speed:", type="tertiary"):
+        batch = st.selectbox(
+            "Batch size",
+            measured.BATCHES,
+            key="latency-batch",
+            persist_state="session",
+            help="Images in one forward pass. The time shown is that of the whole pass.",
+        )
+        choices = measured.thread_choices()
+        threads = st.selectbox(
+            "Threads",
+            choices,
+            index=choices.index(measured.default_threads()),
+            key="latency-threads",
+            persist_state="session",
+            help="Threads that PyTorch may use in one operation.",
+        )
+    return Setting(int(batch), int(threads))
+
+
+def _waiting(session: Session, setting: Setting) -> bool:
+    """Whether a figure is still to come."""
+    try:
+        report = measured.accuracy(session.model_id)
+        missing = report is None or not report.complete
+    except ValueError:
+        missing = False
+    try:
+        return missing or measured.latency(session.model_id, setting) is None
+    except ValueError:
+        return missing
+
+
+def _accuracy(session: Session) -> None:
+    try:
+        report = measured.accuracy(session.model_id)
+    except pruning.MissingData:
+        _card("Accuracy", "no data", "the line above says what to do")
+        return
+    except ValueError as error:
+        _card("Accuracy", "unknown", str(error))
+        return
+    if report is None:
+        _card("Accuracy", "…", "measuring")
+        return
+    low, high = report.interval
+    images = f"{report.n:,}" if report.complete else f"{report.n:,} of {report.total:,}"
+    _card("Accuracy", f"{report.accuracy:.1%}", f"{low:.1%} to {high:.1%} (95 %), {images} images")
+
+
+def _latency(session: Session, setting: Setting) -> None:
+    how = f"batch {setting.batch_size}, {setting.threads} thread{'s' * (setting.threads > 1)}"
+    try:
+        timing = measured.latency(session.model_id, setting)
+    except ValueError as error:
+        _card("Latency", "unknown", str(error))
+        return
+    if timing is None:
+        _card("Latency", "…", f"measuring, {how}")
+        return
+    spread = f"{1000 * timing.q1:.2f} to {1000 * timing.q3:.2f} ms"
+    _card("Latency", f"{1000 * timing.median:.2f} ms", f"{spread}, {how}", timing.warning)
+
+
+def _card(label: str, value: str, under: str, more: str = "") -> None:
+    st.metric(
+        label,
+        value,
+        under,
+        delta_color="off",
+        delta_arrow="off",
+        help=f"{TERMS[label]} {more}".strip(),
+        border=True,
+        height="stretch",
+    )

@@ -1,0 +1,128 @@
+"""What the Model page measures: in the background as soon as it takes long, one measurement at a time."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+import pruning
+from pruning.evaluate import evaluate_batches
+from pruning.latency import LayerTime
+from ui import cache
+from ui.jobs import Job
+
+POLL_S = 0.5
+AT_ONCE = 3e9  # multiply-accumulates that a page may wait for: about half a second on two cores
+LATENCY_S = 1.0  # budget of a latency
+BATCHES = (1, 8, 32, 128)
+OWNER = "everybody"  # these figures are the same for all visitors, and short
+
+
+@dataclass(frozen=True)
+class Setting:
+    """How a latency is measured."""
+
+    batch_size: int
+    threads: int
+
+
+def default_threads() -> int:
+    """What PyTorch uses unless told otherwise."""
+    return torch.get_num_threads()
+
+
+def thread_choices() -> list[int]:
+    """Numbers of threads worth trying on this machine, the current one among them."""
+    most = os.cpu_count() or 1
+    return sorted({default_threads(), most} | {2**power for power in range(6) if 2**power <= most})
+
+
+def accuracy(model_id: str) -> pruning.Report | None:
+    """Accuracy on validation data, as far as it is measured; None before the first batch.
+
+    Raises:
+        MissingData: without data.
+        ValueError: if the measurement failed.
+    """
+    images = len(cache.task(model_id).validation)
+    if cache.cost_model(model_id).dense.macs * images <= AT_ONCE:
+        return cache.dense_report(model_id)
+    job = _settled("dense-accuracy", model_id)
+    if job is None:
+        return None
+    return job.result or (job.parts[-1] if job.parts else None)
+
+
+def latency(model_id: str, setting: Setting) -> pruning.Timing | None:
+    """Latency, None until it is measured; ValueError if the measurement failed."""
+    job = _settled("dense-latency", repr((model_id, setting)))
+    return None if job is None else job.result
+
+
+def layer_times(model_id: str, setting: Setting) -> tuple[LayerTime, ...] | None:
+    """Time by module, None until it is measured; ValueError if the measurement failed."""
+    job = _settled("layer-times", repr((model_id, setting)))
+    return None if job is None else job.result
+
+
+def start(model_id: str, setting: Setting) -> None:
+    """Begin what the cards need and is not yet known; the last thing that the page does."""
+    loaded = cache.model(model_id)
+    try:
+        task, known = cache.task(model_id), accuracy(model_id)
+    except ValueError:
+        known, task = None, None
+
+    def measure_accuracy(job: Job) -> pruning.Report | None:
+        assert task is not None
+        for report in evaluate_batches(loaded.module, task):
+            job.add(report)
+            if job.stop.is_set():
+                break
+        return report
+
+    def measure_latency(_: Job) -> pruning.Timing:
+        return pruning.measure_latency(
+            loaded.module,
+            loaded.example_inputs,
+            batch_size=setting.batch_size,
+            threads=setting.threads,
+            budget_s=LATENCY_S,
+        )
+
+    if task is not None and known is None:
+        _submit("dense-accuracy", model_id, measure_accuracy)
+    _submit("dense-latency", repr((model_id, setting)), measure_latency)
+
+
+def start_layers(model_id: str, setting: Setting) -> None:
+    """Begin to measure the time by module, unless it is known."""
+    loaded = cache.model(model_id)
+
+    def measure(_: Job) -> tuple[LayerTime, ...]:
+        return pruning.measure_layers(
+            loaded.module,
+            loaded.example_inputs,
+            batch_size=setting.batch_size,
+            threads=setting.threads,
+            budget_s=LATENCY_S,
+        )
+
+    _submit("layer-times", repr((model_id, setting)), measure)
+
+
+def _submit(kind: str, key: str, work: Callable[[Job], Any]) -> None:
+    known = cache.jobs().get(kind, key)
+    if known is None or known.state == "cancelled":  # a failed one would fail again
+        cache.jobs().submit(OWNER, kind, key, work)
+
+
+def _settled(kind: str, key: str) -> Job | None:
+    job = cache.jobs().get(kind, key)
+    if job is not None and job.state == "failed":
+        raise ValueError(f"It could not be measured: {job.error}")
+    return job
