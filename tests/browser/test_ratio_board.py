@@ -3,66 +3,26 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import socket
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-
-pytest.importorskip("playwright.sync_api", reason="pip install playwright to run the browser tests")
-from playwright.sync_api import Locator, Page, expect, sync_playwright
+from harness import serve
+from playwright.sync_api import Locator, Page, expect
 
 from pruning.plan import kept_count
 
 ROOT = Path(__file__).resolve().parents[2]
-CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(not CHROMIUM, reason="no Chromium: install it or name it in CHROMIUM"),
-]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture(scope="module")
-def address() -> Iterator[str]:
-    port = free_port()
-    app = ROOT / "tests" / "browser" / "apps" / "ratio_board_app.py"
-    options = {"server.port": port, "server.address": "127.0.0.1", "server.headless": "true"}
-    options |= {"browser.gatherUsageStats": "false", "server.fileWatcherType": "none"}
-    flags = [part for name, value in options.items() for part in (f"--{name}", str(value))]
-    server = subprocess.Popen(
-        [sys.executable, "-m", "streamlit", "run", str(app), *flags],
-        cwd=ROOT,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        until(lambda: not socket_refused(port), "the server to listen", seconds=60)
-        yield f"http://127.0.0.1:{port}/"
-    finally:
-        server.terminate()
-        server.wait(20)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"]
-        )
-        yield chromium
-        chromium.close()
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with serve(
+        tmp_path_factory.mktemp("board"), ROOT / "tests" / "browser" / "apps" / "ratio_board_app.py"
+    ) as running:
+        yield running.url
 
 
 @pytest.fixture(scope="module")
@@ -91,11 +51,6 @@ def open_board(browser: Any, context: Any, address: str) -> Iterator[Callable[..
 
 
 expect.set_options(timeout=60_000)
-
-
-def socket_refused(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) != 0
 
 
 def until(holds: Callable[[], bool], what: str, seconds: float = 60) -> None:
@@ -160,7 +115,7 @@ class Board:
     def settles(self, i: int, ratio: float) -> None:
         """Both sides come to hold this ratio."""
         until(lambda: abs(self.python(i) - ratio) < 1e-9, f"Python to hold {ratio} in row {i}")
-        assert self.ratio(i) == pytest.approx(ratio, abs=5e-4)
+        until(lambda: abs(self.ratio(i) - ratio) < 1e-3, f"the board to show {ratio} in row {i}")
 
 
 def test_a_drag_reaches_python_live_and_at_the_end(open_board):
@@ -197,9 +152,9 @@ def test_a_grabbed_handle_does_not_jump_and_a_click_on_the_track_does(open_board
 
 def test_kept_counts_are_those_of_python(browser):
     """rule.js repeats pruning.plan.kept_count: sizes, percents, typed counts, multiples."""
-    sizes = [*range(1, 130), 300, 431, 1000, 4096, 73_728, 2_359_296, 100_000_000]
+    sizes = [*range(1, 70), 300, 431, 1000, 4096, 73_728, 2_359_296, 100_000_000]
     ratios = [step / 100 for step in range(101)] + [step / 1000 for step in range(5, 1000, 55)]
-    cases = [(n, r, m, k) for n in sizes for r in ratios for m in (1, 2, 8, 12) for k in (0, 1, 9)]
+    cases = [(n, r, m, k) for n in sizes for r in ratios for m in (1, 8, 12) for k in (0, 9)]
     cases += [(n, (n - k) / n, 1, 1) for n in sizes for k in range(1, min(n, 60))]
     page = browser.new_page()
     rule = (ROOT / "ui" / "ratio_board" / "rule.js").read_text(encoding="utf-8")
@@ -329,6 +284,10 @@ def test_selected_rows_move_to_the_same_ratio(open_board):
     board.drag(6, 0.5)
     board.settles(6, 0.5)
     board.settles(1, 0.5)
+    board.track(1).focus()
+    board.page.keyboard.type("40\n")
+    board.settles(6, 0.4)
+    board.settles(1, 0.4)
     board.settles(2, 0.58)
 
 

@@ -150,11 +150,15 @@ class TestReceive:
 
     def test_a_stale_event_is_answered_but_not_reported(self):
         state = board()
-        for action in ("edit", "lock", "undo", "reset"):
+        for action in ("edit", "lock"):
             after, edits = receive(state, message(edit(state, {"0": 0.5}, version="1:0", action=action)))
             assert edits == []
             assert after.answered == 1
             assert after.ratios == state.ratios
+
+    def test_a_second_quick_undo_counts_though_the_first_changed_the_version(self):
+        events = [{"seq": i, "version": "1:0", "action": "undo", "values": {}} for i in (1, 2)]
+        assert receive(board(), message(*events))[1] == [Edit("undo", version=7)] * 2
 
     def test_a_malformed_release_is_not_reported(self):
         state = board()

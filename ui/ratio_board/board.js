@@ -20,8 +20,8 @@ class Board {
     this.together = 'step';
     this.shift = false;
     this.dense = null;
-    this.outbox = createOutbox();
-    this.drag = createDrag(this);
+    this.outbox = new Outbox();
+    this.drag = new Drag(this);
     this.sight = new IntersectionObserver((entries) => this.see(entries), { root: this.scroll, rootMargin: '96px' });
     this.listenToRows();
     this.listenToTools();
@@ -30,9 +30,9 @@ class Board {
 
   // --- Python's truth: what is being dragged or not answered yet stays as the user has it ---------------------------
   update(data, setStateValue) {
-    this.outbox.connect(setStateValue);
+    this.outbox.setStateValue = setStateValue;
+    this.outbox.answered(data.answered);
     if (data.version !== this.outbox.version) this.outbox.restart(data.version);
-    else this.outbox.answered(data.answered.client, data.answered.seq);
     this.dense = data.dense;
     const ours = { edit: this.outbox.waiting('edit'), lock: this.outbox.waiting('lock') };
     const scale = this.scaleOf(data);
@@ -60,7 +60,7 @@ class Board {
   }
 
   addRow(key) {
-    const row = createRow(key);
+    const row = new Row(key);
     this.byKey.set(key, row);
     this.ofNode.set(row.node, row);
     this.sight.observe(row.node);
@@ -68,7 +68,7 @@ class Board {
   }
 
   dropRowsExcept(present) {
-    this.drag.forget(present);
+    this.drag.keepOnly(present);
     for (const [key, row] of this.byKey) {
       if (present.has(row)) continue;
       this.sight.unobserve(row.node);
@@ -189,7 +189,7 @@ class Board {
   }
 
   command(action) {
-    if (!this.drag.active()) this.outbox.push(action, {});
+    if (!this.drag.gesture) this.outbox.push(action, {});
   }
 
   // --- listeners ---------------------------------------------------------------------------------------------------
@@ -201,12 +201,12 @@ class Board {
       this.shift = event.shiftKey;
       if (row && event.target === row.track) drag.pointerdown(event, row);
     });
-    list.addEventListener('pointermove', drag.pointermove);
-    list.addEventListener('pointerup', drag.pointerup);
-    list.addEventListener('pointercancel', drag.pointercancel);
-    list.addEventListener('lostpointercapture', drag.pointerup);
-    list.addEventListener('keyup', drag.keyup);
-    list.addEventListener('focusout', drag.keyup);
+    list.addEventListener('pointermove', (event) => drag.pointermove(event));
+    list.addEventListener('pointerup', (event) => drag.pointerup(event));
+    list.addEventListener('pointercancel', (event) => drag.pointercancel(event));
+    list.addEventListener('lostpointercapture', (event) => drag.pointerup(event));
+    list.addEventListener('keyup', () => drag.keyup());
+    list.addEventListener('focusout', () => drag.keyup());
     list.addEventListener('focusin', (event) => {
       this.current = rowOf(event);
       this.tools.alike.disabled = !this.current;

@@ -5,29 +5,35 @@ const GRAB = 14; // px around the handle within which it is taken where it is, w
 const TOUCH_SLOP = 7; // px sideways before a finger drags rather than scrolls
 const KEY_STEPS = { ArrowRight: 1, ArrowUp: 1, ArrowLeft: -1, ArrowDown: -1, PageUp: 10, PageDown: -10 };
 
-// `board` gives the rows, how selected ones move together ('step' or 'same'), the outbox, and `hold(row or null)`.
-function createDrag(board) {
-  let gesture = null;
+class Drag {
+  // `board` gives the rows, how selected ones move together ('step' or 'same'), the outbox, and `hold(row or null)`.
+  constructor(board) {
+    this.board = board;
+    this.gesture = null;
+  }
 
-  const targets = (row) => {
-    if (row.locked) return [];
-    return row.selected ? board.rows.filter((other) => other.selected && !other.locked) : [row];
-  };
+  holds(row) {
+    return this.gesture !== null && this.gesture.starts.has(row);
+  }
 
-  function begin(row, how) {
-    const starts = new Map(targets(row).map((target) => [target, target.value]));
-    if (!starts.size) return null;
-    gesture = { row, how, starts, moved: false };
+  // A gesture whose rows are gone is over.
+  keepOnly(present) {
+    if (!this.gesture || [...this.gesture.starts.keys()].every((row) => present.has(row))) return;
+    this.gesture = null;
+    this.board.hold(null);
+  }
+
+  begin(row, how, alone = !row.selected) {
+    const targets = alone ? [row] : this.board.rows.filter((other) => other.selected);
+    const starts = new Map(targets.filter((target) => !target.locked).map((target) => [target, target.value]));
+    if (!starts.has(row)) return false;
+    this.gesture = { row, how, starts, moved: false };
     for (const [target, start] of starts) target.lane.style.setProperty('--from', start);
-    return gesture;
+    return true;
   }
 
-  function values() {
-    return Object.fromEntries([...gesture.starts.keys()].map((target) => [target.index, target.value]));
-  }
-
-  function moveTo(ratio, same = board.together === 'same') {
-    const { row, starts } = gesture;
+  moveTo(ratio, same = this.board.together === 'same') {
+    const { row, starts } = this.gesture;
     const by = ratio - starts.get(row);
     let any = false;
     for (const [target, start] of starts) {
@@ -37,102 +43,103 @@ function createDrag(board) {
       if (target.near || target === row) target.paint(); // those out of sight wait for the release
       any = true;
     }
-    if (!any) return;
-    gesture.moved = true;
-    board.outbox.push('edit', values(), false);
+    if (any) this.send(false);
   }
 
-  function end(cancelled) {
-    if (!gesture) return;
-    const { starts, moved } = gesture;
-    for (const [target, start] of starts) {
+  end(cancelled = false) {
+    if (!this.gesture) return;
+    for (const [target, start] of this.gesture.starts) {
       if (cancelled) target.value = start;
       target.paint();
     }
-    if (moved) board.outbox.push('edit', values(), true);
-    gesture = null;
-    board.hold(null);
+    if (this.gesture.moved) this.send(true);
+    this.gesture = null;
+    this.board.hold(null);
   }
 
-  // --- pointer ---------------------------------------------------------------------------------------------------
-  const ratioAt = (x) => (x - gesture.left) / gesture.width;
+  send(final) {
+    this.gesture.moved = true;
+    const values = [...this.gesture.starts.keys()].map((target) => [target.index, target.value]);
+    this.board.outbox.push('edit', Object.fromEntries(values), final);
+  }
 
-  function pointerdown(event, row) {
-    if (event.button || gesture?.how === 'pointer') return;
-    if (gesture) end(false);
+  // --- pointer: each returns at once for pointers that drag nothing ----------------------------------------------------
+  pointerdown(event, row) {
+    if (event.button || this.gesture?.how === 'pointer') return;
+    this.end();
     row.track.focus({ preventScroll: true });
-    if (!begin(row, 'pointer')) return;
+    if (!this.begin(row, 'pointer')) return;
     const box = row.lane.getBoundingClientRect();
     const offset = event.clientX - (box.left + row.value * box.width);
     const grabbed = Math.abs(offset) <= GRAB;
-    Object.assign(gesture, { id: event.pointerId, left: box.left + (grabbed ? offset : 0), width: Math.max(1, box.width), x: event.clientX });
-    gesture.waits = event.pointerType === 'touch';
-    if (gesture.waits) return; // it may be a scroll; the browser cancels the pointer then
-    row.track.setPointerCapture(event.pointerId);
-    board.hold(row);
-    if (!grabbed) moveTo(snap(ratioAt(event.clientX), event.shiftKey));
+    const waits = event.pointerType === 'touch'; // it may be a scroll; the browser cancels the pointer then
+    Object.assign(this.gesture, { id: event.pointerId, x: event.clientX, left: box.left + (grabbed ? offset : 0), width: Math.max(1, box.width), waits });
+    if (waits) return;
+    this.take();
+    if (!grabbed) this.follow(event);
   }
 
-  function pointermove(event) {
-    if (gesture?.how !== 'pointer' || event.pointerId !== gesture.id) return;
-    if (gesture.waits) {
-      if (Math.abs(event.clientX - gesture.x) < TOUCH_SLOP) return;
-      gesture.waits = false;
-      gesture.row.track.setPointerCapture(event.pointerId);
-      board.hold(gesture.row);
+  pointermove(event) {
+    if (!this.isOurs(event) || event.clientX === this.gesture.x) return;
+    if (this.gesture.waits) {
+      if (Math.abs(event.clientX - this.gesture.x) < TOUCH_SLOP) return;
+      this.gesture.waits = false;
+      this.take();
     }
-    if (event.clientX !== gesture.x) moveTo(snap(ratioAt(event.clientX), event.shiftKey));
-    gesture.x = event.clientX;
+    this.gesture.x = event.clientX;
+    this.follow(event);
   }
 
-  function pointerup(event) {
-    if (gesture?.how !== 'pointer' || event.pointerId !== gesture.id) return;
-    if (gesture.waits) moveTo(snap(ratioAt(event.clientX), false)); // a tap
-    end(false);
+  pointerup(event) {
+    if (!this.isOurs(event)) return;
+    if (this.gesture.waits) this.follow(event); // a tap
+    this.end();
   }
 
-  function pointercancel(event) {
-    if (gesture?.how === 'pointer' && event.pointerId === gesture.id) end(true);
+  pointercancel(event) {
+    if (this.isOurs(event)) this.end(true);
   }
 
-  // --- keys ------------------------------------------------------------------------------------------------------
-  function keydown(event, row) {
-    if (event.key === 'Escape' && gesture) {
-      end(true);
+  isOurs(event) {
+    return this.gesture?.how === 'pointer' && event.pointerId === this.gesture.id;
+  }
+
+  take() {
+    this.gesture.row.track.setPointerCapture(this.gesture.id);
+    this.board.hold(this.gesture.row);
+  }
+
+  follow(event) {
+    this.moveTo(snap((event.clientX - this.gesture.left) / this.gesture.width, event.shiftKey));
+  }
+
+  // --- keys: true if the key was taken. A key that is held is one gesture. ---------------------------------------------
+  keydown(event, row) {
+    if (event.key === 'Escape' && this.gesture) {
+      this.end(true);
       return true;
     }
-    if (event.ctrlKey || event.metaKey || event.altKey || gesture?.how === 'pointer') return false;
     const step = KEY_STEPS[event.key];
-    if (!step && event.key !== 'Home' && event.key !== 'End') return false;
-    if (gesture && (gesture.row !== row || gesture.key !== event.key)) end(false);
-    if (!gesture && !begin(row, 'keys')) return true;
-    gesture.key = event.key;
+    const ends = event.key === 'Home' || event.key === 'End';
+    if (event.ctrlKey || event.metaKey || event.altKey || this.gesture?.how === 'pointer' || !(step || ends)) return false;
+    if (this.gesture && (this.gesture.row !== row || this.gesture.key !== event.key)) this.end();
+    if (!this.gesture && !this.begin(row, 'keys')) return true;
+    this.gesture.key = event.key;
     const fine = event.shiftKey && Math.abs(step) === 1;
-    if (step) moveTo(snap(row.value + step / (fine ? 1000 : 100), fine));
-    else moveTo(event.key === 'Home' ? 0 : 1);
+    if (ends) this.moveTo(event.key === 'Home' ? 0 : 1);
+    else this.moveTo(snap(row.value + step / (fine ? 1000 : 100), fine));
     return true;
   }
 
-  const keyup = () => gesture?.how === 'keys' && end(false);
-
-  // --- typed numbers ---------------------------------------------------------------------------------------------
-  function typed(row, ratio, alone) {
-    end(false);
-    if (!begin(row, 'typed')) return;
-    if (alone) for (const target of [...gesture.starts.keys()]) if (target !== row) gesture.starts.delete(target);
-    moveTo(ratio, true);
-    end(false);
+  keyup() {
+    if (this.gesture?.how === 'keys') this.end();
   }
 
-  return {
-    pointerdown, pointermove, pointerup, pointercancel, keydown, keyup, typed,
-    holds: (row) => Boolean(gesture && gesture.starts.has(row)),
-    active: () => gesture !== null,
-    forget(rows) {
-      if (gesture && [...gesture.starts.keys()].some((row) => !rows.has(row))) {
-        gesture = null;
-        board.hold(null);
-      }
-    },
-  };
+  // --- typed numbers: a ratio goes to every selected row as it is, a count to its own row only -------------------------
+  typed(row, ratio, alone) {
+    this.end();
+    if (!this.begin(row, 'typed', alone || !row.selected)) return;
+    this.moveTo(ratio, true);
+    this.end();
+  }
 }

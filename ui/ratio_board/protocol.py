@@ -184,7 +184,7 @@ def board_data(rows: Sequence[Row], state: BoardState, **settings: Any) -> dict[
 def _edit_between(before: BoardState, after: BoardState, event: dict[str, Any]) -> Edit | None:
     """The edit to report; None if the event is not valid or, in the middle of a drag, changes nothing."""
     action = event.get("action")
-    if action in COMMANDS and event.get("version") == before.version:
+    if action in COMMANDS:  # of any version: a second quick undo is meant, too
         return Edit(action, version=before.number)
     if _values(before, event) is None:
         return None

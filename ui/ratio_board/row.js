@@ -2,121 +2,149 @@
 
 const UNITS = { filter: 'filters', neuron: 'neurons', head: 'heads', weight: 'weights' };
 const count = (n) => n.toLocaleString('en-US');
+const drawing = (cls, ...parts) => svg('svg', { class: cls, viewBox: '0 0 1 1', preserveAspectRatio: 'none', 'aria-hidden': 'true' }, ...parts);
 
-function createRow(key) {
-  const tick = element('input', '', { type: 'checkbox' });
-  const name = element('span', 'name');
-  const badge = element('span', 'badge');
-  const note = element('span', 'note');
-  const pick = element('label', 'pick', {}, tick, element('span', 'who', {}, name, element('span', 'line', {}, badge, note)));
+class Row {
+  constructor(key) {
+    Object.assign(this, { key, spec: null, index: 0, value: 0, units: 0, locked: false, selected: false });
+    this.near = false; // in sight, or almost
+    // What is drawn already, so that a rerun that changes nothing costs nothing.
+    Object.assign(this, { described: '', painted: '', marked: '' });
+    this.node = element('div', 'row', { role: 'listitem' },
+      this.makeName(), this.makeShares(), this.makeScores(), this.makeTrack(), ...this.makeFigures(), this.makeLock());
+  }
 
-  const bars = ['parameters', 'macs'].map((of) => ({ of, fill: element('i'), figure: element('b') }));
-  const shares = element('div', 'shares', {}, ...bars.map(({ fill, figure }) => element('span', 'bar', {}, element('span', 'groove', {}, fill), figure)));
+  // --- elements ----------------------------------------------------------------------------------------------------
+  makeName() {
+    this.tick = element('input', '', { type: 'checkbox' });
+    this.name = element('span', 'name');
+    this.badge = element('span', 'badge');
+    this.note = element('span', 'note');
+    const who = element('span', 'who', {}, this.name, element('span', 'line', {}, this.badge, this.note));
+    return (this.pick = element('label', 'pick', {}, this.tick, who));
+  }
 
-  const [goneBars, keptBars] = ['bars gone', 'bars kept'].map((cls) => svg('svg', { class: cls, preserveAspectRatio: 'none', 'aria-hidden': 'true' }, svg('path')));
-  const scores = element('div', 'scores', {}, element('i', 'removed'), goneBars, keptBars, element('i', 'cut'));
+  makeShares() {
+    this.bars = ['parameters', 'macs'].map((of) => ({ of, fill: element('i'), figure: element('b') }));
+    const bar = ({ fill, figure }) => element('span', 'bar', {}, element('span', 'groove', {}, fill), figure);
+    return (this.shares = element('div', 'shares', {}, ...this.bars.map(bar)));
+  }
 
-  const [area, line] = ['area', 'line'].map((cls) => svg('path', { class: cls }));
-  const curve = svg('svg', { class: 'curve', viewBox: '0 0 1 1', preserveAspectRatio: 'none', 'aria-hidden': 'true' }, area, line);
-  const ticks = svg('svg', { class: 'ticks', viewBox: '0 0 1 1', preserveAspectRatio: 'none', 'aria-hidden': 'true' }, svg('path'));
-  const rail = element('div', 'rail', {}, element('i', 'removed'), element('i', 'stays'), ticks);
-  const lane = element('div', 'lane', {}, curve, rail, element('i', 'from'), element('i', 'stem'), element('i', 'dot'), element('i', 'grip'));
-  const track = element('div', 'track', { role: 'slider', tabindex: '0', 'aria-valuemin': '0', 'aria-valuemax': '100' }, lane);
+  makeScores() {
+    this.histogram = [drawing('bars gone', svg('path')), drawing('bars kept', svg('path'))];
+    return (this.scores = element('div', 'scores', {}, element('i', 'removed'), ...this.histogram, element('i', 'cut')));
+  }
 
-  const ratio = element('button', 'value', { type: 'button', tabindex: '-1' });
-  const drop = element('span', 'under');
-  const kept = element('button', 'value', { type: 'button', tabindex: '-1' });
-  const total = element('span', 'under');
-  const lock = element('button', 'lock', { type: 'button' }, icon('open'), icon('lock'));
+  makeTrack() {
+    [this.area, this.line, this.ticks] = ['area', 'line', 'tick'].map((cls) => svg('path', { class: cls }));
+    const rail = element('div', 'rail', {}, element('i', 'removed'), element('i', 'stays'), drawing('ticks', this.ticks));
+    const handle = ['from', 'stem', 'dot', 'grip'].map((part) => element('i', part));
+    this.lane = element('div', 'lane', {}, drawing('curve', this.area, this.line), rail, ...handle);
+    return (this.track = element('div', 'track', { role: 'slider', tabindex: '0', 'aria-valuemin': '0', 'aria-valuemax': '100' }, this.lane));
+  }
 
-  const node = element('div', 'row', { role: 'listitem' }, pick, shares, scores, track,
-    element('div', 'figure ratio', {}, ratio, drop), element('div', 'figure count', {}, kept, total), lock);
-  const row = { key, node, tick, track, lane, ratio, kept, lock, spec: null, index: 0, value: 0, locked: false, selected: false, near: false };
-  let described = ''; // what is drawn already, so that a rerun that changes nothing costs nothing
-  let painted = '';
-  let marked = '';
+  makeFigures() {
+    [this.ratio, this.kept] = [0, 1].map(() => element('button', 'value', { type: 'button', tabindex: '-1' }));
+    [this.drop, this.total] = [0, 1].map(() => element('span', 'under'));
+    return [element('div', 'figure ratio', {}, this.ratio, this.drop), element('div', 'figure count', {}, this.kept, this.total)];
+  }
 
-  // What does not follow the ratio; drawn again only when Python sends something else.
-  row.describe = (spec, index, board) => {
-    Object.assign(row, { spec, index });
+  makeLock() {
+    return (this.lock = element('button', 'lock', { type: 'button' }, icon('open'), icon('lock')));
+  }
+
+  // --- what does not follow the ratio: drawn again only when Python sends something else ------------------------------
+  describe(spec, index, board) {
+    Object.assign(this, { spec, index });
     const same = JSON.stringify([{ ...spec, ratio: 0, locked: 0, kept: 0 }, board]);
-    if (same === described) return;
-    described = same;
-    painted = marked = '';
-    row.curve = fullCurve(spec.curve, board.dense);
-    row.top = board.dense === null ? (row.curve.length ? row.curve[0][1] : 0) : board.dense;
-    row.height = (y) => 0.06 + 0.94 * (1 - (y - board.low) / Math.max(1e-9, board.high - board.low));
-    row.multiple = spec.multiple === null ? board.multiple : spec.multiple;
-    name.textContent = spec.label;
-    pick.title = [spec.key, spec.note, 'Click to select; Shift-click for a range'].filter(Boolean).join('\n');
-    badge.textContent = spec.kind;
-    badge.dataset.kind = spec.kind;
-    note.textContent = spec.note;
-    tick.setAttribute('aria-label', 'Select ' + spec.label);
-    track.setAttribute('aria-label', 'Pruning ratio of ' + spec.label);
-    for (const { of, fill, figure } of bars) {
+    if (same === this.described) return;
+    this.described = same;
+    this.painted = this.marked = '';
+    this.curve = fullCurve(spec.curve, board.dense);
+    this.top = board.dense === null && this.curve.length ? this.curve[0][1] : board.dense;
+    this.height = (y) => 0.06 + 0.94 * (1 - (y - board.low) / Math.max(1e-9, board.high - board.low));
+    this.multiple = spec.multiple === null ? board.multiple : spec.multiple;
+    this.describeName();
+    for (const { of, fill, figure } of this.bars) {
       fill.style.width = (100 * (spec[of] || 0)) / board.largest + '%';
-      figure.textContent = share(spec[of]);
+      say(figure, share(spec[of]));
     }
-    shares.title = `${share(spec.parameters)} of the network's parameters\n${share(spec.macs)} of its MACs`;
-    for (const bars of [goneBars, keptBars]) {
+    this.shares.title = `${share(spec.parameters)} of the network's parameters\n${share(spec.macs)} of its MACs`;
+    this.describeShapes(board);
+  }
+
+  describeName() {
+    const { spec } = this;
+    say(this.name, spec.label);
+    say(this.badge, spec.kind);
+    say(this.note, spec.note);
+    say(this.total, 'of ' + count(spec.size));
+    this.badge.dataset.kind = spec.kind;
+    this.pick.title = [spec.key, spec.note, 'Click to select, Shift-click for a range'].filter(Boolean).join('\n');
+    this.tick.setAttribute('aria-label', 'Select ' + spec.label);
+    this.track.setAttribute('aria-label', 'Pruning ratio of ' + spec.label);
+  }
+
+  describeShapes(board) {
+    const { spec, curve, height } = this;
+    for (const bars of this.histogram) {
       bars.setAttribute('viewBox', `0 0 ${Math.max(1, spec.bins.length)} 1`);
       bars.firstChild.setAttribute('d', barsPath(spec.bins));
     }
-    scores.classList.toggle('none', !spec.bins.length);
-    area.setAttribute('d', curvePath(row.curve, row.height, true));
-    line.setAttribute('d', curvePath(row.curve, row.height, false));
-    node.classList.toggle('unmeasured', row.curve.length < 2);
-    total.textContent = 'of ' + count(spec.size);
+    this.scores.classList.toggle('none', !spec.bins.length);
+    this.area.setAttribute('d', curvePath(curve, height, true));
+    this.line.setAttribute('d', curvePath(curve, height, false));
+    this.node.classList.toggle('unmeasured', curve.length < 2);
     const marks = spec.kind === 'weight' ? '' : ticksPath(spec.size, board.ticks);
-    ticks.firstChild.setAttribute('d', marks);
-    node.classList.toggle('ticked', marks !== '');
-  };
+    this.ticks.setAttribute('d', marks);
+    this.node.classList.toggle('ticked', marks !== '');
+  }
 
-  // What follows the ratio: a few style variables and texts, so that hundreds of rows can move together.
-  row.paint = () => {
-    const { spec, value } = row;
-    const units = value === spec.ratio && spec.kept !== null ? spec.kept : keptCount(spec.size, value, row.multiple, spec.minimum);
-    const now = `${value} ${units} ${row.locked}`;
-    if (now === painted) return;
-    painted = now;
-    row.units = units;
-    const accuracy = accuracyAt(row.curve, value);
-    lane.style.setProperty('--r', value);
-    lane.style.setProperty('--y', accuracy === null ? 1 : row.height(accuracy));
-    scores.style.setProperty('--cut', cutPosition(spec.bins, (spec.size - units) / spec.size));
+  // --- what follows the ratio: a few style variables and texts, so that many rows can move together -------------------
+  paint() {
+    const { spec, value, node } = this;
+    const counted = value === spec.ratio && spec.kept !== null; // Python's own count, where it sent one
+    const units = counted ? spec.kept : keptCount(spec.size, value, this.multiple, spec.minimum);
+    const now = `${value} ${units} ${this.locked}`;
+    if (now === this.painted) return;
+    Object.assign(this, { painted: now, units });
+    const accuracy = accuracyAt(this.curve, value);
+    this.lane.style.setProperty('--r', value);
+    this.lane.style.setProperty('--y', accuracy === null ? 1 : this.height(accuracy));
+    this.scores.style.setProperty('--cut', cutPosition(spec.bins, (spec.size - units) / spec.size));
     node.classList.toggle('beyond', accuracy === null);
     node.classList.toggle('whole', units === spec.size);
-    paintFigures(accuracy);
-  };
+    this.paintFigures(accuracy);
+  }
 
-  function paintFigures(accuracy) {
-    const { spec, value, units } = row;
-    const loss = accuracy === null ? null : row.top - accuracy;
+  paintFigures(accuracy) {
+    const { spec, value, units, ratio, kept, drop, track } = this;
+    const loss = accuracy === null ? null : this.top - accuracy;
     const sentence = `${count(units)} of ${count(spec.size)} ${UNITS[spec.kind] || 'units'} kept`;
     say(ratio, percent(value));
     say(kept, count(units));
-    say(drop, loss === null ? (row.curve.length ? 'not measured' : '') : points(loss));
+    say(drop, loss !== null ? points(loss) : this.curve.length ? 'not measured' : '');
     drop.dataset.loss = loss === null || loss < 0.02 ? 'low' : loss < 0.1 ? 'some' : 'high';
-    set(drop, 'title', accuracy === null ? '' : `Accuracy ${(accuracy * 100).toFixed(1)} % if only this row is pruned so far (scan, straight between its points)`);
+    set(drop, 'title', loss === null ? '' : `Accuracy ${(accuracy * 100).toFixed(1)} % if only this row is pruned so far (from the scan, straight between its points)`);
     set(track, 'aria-valuenow', Number((value * 100).toFixed(1)));
     set(track, 'aria-valuetext', `${percent(value)} pruned, ${sentence}`);
-    set(ratio, 'title', row.locked ? 'Locked' : 'Click to type a ratio');
-    set(kept, 'title', row.locked ? 'Locked' : `${sentence}; click to type a number`);
+    set(ratio, 'title', this.locked ? 'Locked' : 'Click to type a ratio');
+    set(kept, 'title', this.locked ? 'Locked' : `${sentence}; click to type a number`);
   }
 
-  row.mark = () => {
-    const now = `${row.locked} ${row.selected}`;
-    if (now === marked) return;
-    marked = now;
-    node.classList.toggle('locked', row.locked);
-    node.classList.toggle('selected', row.selected);
-    tick.checked = row.selected;
-    track.setAttribute('aria-disabled', row.locked);
-    ratio.disabled = kept.disabled = row.locked;
-    lock.setAttribute('aria-pressed', row.locked);
-    lock.setAttribute('aria-label', (row.locked ? 'Unlock ' : 'Lock ') + row.spec.label);
-    lock.title = row.locked ? 'Locked: no drag, preset or group move changes it. Click to unlock (L)' : 'Lock this ratio (L)';
-  };
-  return row;
+  // --- locked and selected --------------------------------------------------------------------------------------------
+  mark() {
+    const { locked, selected, lock } = this;
+    const now = `${locked} ${selected}`;
+    if (now === this.marked) return;
+    this.marked = now;
+    this.node.classList.toggle('locked', locked);
+    this.node.classList.toggle('selected', selected);
+    this.tick.checked = selected;
+    this.track.setAttribute('aria-disabled', locked);
+    this.ratio.disabled = this.kept.disabled = locked;
+    lock.setAttribute('aria-pressed', locked);
+    lock.setAttribute('aria-label', (locked ? 'Unlock ' : 'Lock ') + this.spec.label);
+    lock.title = locked ? 'Locked: no drag, preset or group move changes it. Click to unlock (L)' : 'Lock this ratio (L)';
+  }
 }
