@@ -150,7 +150,7 @@ def _accuracy(export: Export) -> None:
         delta_arrow="auto" if change.value else "off",
         delta_description=f"{100 * low:+.1f} to {100 * high:+.1f}",
         help=f"Measured on all {after.n:,} test images, which no scan or tuning has seen: "
-        f"{_with_interval(after)}, dense {_with_interval(before)} (95 % Wilson intervals). The 95 % interval of "
+        f"{_with_interval(after)}, dense {_with_interval(before)} (95 % Wilson intervals). The interval of "
         "the change is Newcombe's for paired proportions (1998, Statistics in Medicine 17).",
         border=True,
     )

@@ -1,4 +1,4 @@
-"""The Export page without a browser: files for channels and for single weights, checked, with and without data."""
+"""The Export page without a browser: files for channels and for single weights, checked, and without data."""
 
 from __future__ import annotations
 
