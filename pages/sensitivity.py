@@ -1,14 +1,17 @@
 """Sensitivity: how much accuracy each layer or coupled group costs when only that one is pruned."""
 
-import streamlit as st
-
-from ui import cache, shell, state
+from ui import shell, state
+from ui.sensitivity import choice, timing, view
 
 shell.guard()
 session = state.session()
-loaded = cache.model(session.model_id)
 
 shell.header(
-    "Sensitivity", "How much accuracy each layer or coupled group costs when only that one is pruned."
+    "Sensitivity",
+    "Prune one layer or group at a time and measure: flat curves are safe to cut, steep ones are not.",
 )
-st.write(loaded.name)
+with shell.errors_here():
+    granularity, criterion, ratios, images = choice.draw(session)
+    with shell.errors_here():
+        view.draw(session, granularity, criterion, ratios, images)
+    timing.draw(session, granularity, ratios)

@@ -1,4 +1,5 @@
-// Two buttons that save the Plotly chart of the same container as a picture, through Plotly's own button.
+// Two buttons that save the Plotly chart of the same container as a picture, through Plotly's own button;
+// and, where it is asked for, lines that stand out under the pointer.
 export default function ({ data, parentElement }) {
   const host = parentElement.host ?? parentElement;
   let row = parentElement.querySelector(".row");
@@ -8,6 +9,7 @@ export default function ({ data, parentElement }) {
     parentElement.append(row);
   }
   row.replaceChildren(button("png"), button("svg"));
+  if (data.highlight) watch(host.closest("[class*='st-key-chart-']"));
 
   function button(format) {
     const made = document.createElement("button");
@@ -26,4 +28,40 @@ export default function ({ data, parentElement }) {
     plot._context.toImageButtonOptions = { format, filename: data.name, scale: format === "png" ? data.scale : 1 };
     own.click();
   }
+}
+
+// One listener on the container: Plotly replaces the chart inside it whenever its data change.
+function watch(chart) {
+  if (!chart || chart.dataset.highlight) return;
+  chart.dataset.highlight = "on";
+  chart.addEventListener("pointerleave", () => light(chart, null));
+  chart.addEventListener("pointermove", (event) => {
+    const plot = chart.querySelector(".js-plotly-plot");
+    if (plot?.on && !plot.dataset.highlight) {
+      plot.dataset.highlight = "on";
+      plot.on("plotly_hover", ({ points }) => light(chart, points[0].fullData.uid));
+      plot.on("plotly_unhover", () => light(chart, null));
+    }
+    const legend = event.target.closest?.(".legend");
+    if (legend) light(chart, traceOf(event.target.closest(".traces")));
+    chart.dataset.inLegend ||= legend ? "yes" : "";
+    if (!legend && chart.dataset.inLegend) {
+      chart.dataset.inLegend = "";
+      light(chart, null);
+    }
+  });
+}
+
+function traceOf(item) {
+  return item?.__data__?.[0]?.trace?.uid ?? null;
+}
+
+function light(chart, uid) {
+  for (const line of chart.querySelectorAll(".scatterlayer > .trace")) {
+    const lit = line.classList.contains(`trace${uid}`);
+    line.style.opacity = uid && !lit ? 0.12 : 1;
+    for (const path of line.querySelectorAll(".js-line")) path.style.strokeWidth = uid && lit ? "3.5px" : path.dataset.width ??= path.style.strokeWidth;
+  }
+  for (const item of chart.querySelectorAll(".legend .traces"))
+    item.querySelector(".legendtext").style.fontWeight = uid && traceOf(item) === uid ? "700" : "";
 }

@@ -45,6 +45,7 @@ def show(
     key: str,
     name: str | None = None,
     alt: str | None = None,
+    highlight: bool = False,
     **options: Any,
 ) -> Any:
     """Draw a Plotly figure with its downloads.
@@ -55,6 +56,7 @@ def show(
         key: unique on the page; the chart's container has the CSS class `st-key-chart-<key>`.
         name: of the files, in words; the key if not given.
         alt: what the chart shows, for screen readers; the figure's title if not given.
+        highlight: fade all other lines while the pointer is on one, or on its name in the legend.
         options: for `st.plotly_chart`, such as `on_select="rerun"`, which returns the selection.
     """
     figure = figure.update_layout(template=theme.template(dark()))
@@ -70,7 +72,7 @@ def show(
         ):
             _pictures(
                 key=f"pictures-{key}",
-                data={"name": stem, "scale": _SCALE, "title": plain(title)},
+                data={"name": stem, "scale": _SCALE, "title": plain(title), "highlight": highlight},
                 width="content",
             )
             if data is not None:

@@ -1,0 +1,220 @@
+"""Figures of a sensitivity scan: a curve for each key, key x ratio as a heat map, time saved."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+import plotly.graph_objects as go
+from plotly.colors import hex_to_rgb, label_rgb, sample_colorscale
+
+from pruning import Scan, ScanPoint
+from pruning.sensitivity import LatencyPoint
+from ui.figures.theme import Palette, fade, scale
+from ui.figures.weights import text
+
+ROW = 27  # pixels of a heat map's row
+FEW_CELLS = 14  # columns up to which a cell's number is readable
+
+
+def table(scan: Scan) -> pd.DataFrame:
+    """Every measured point: one row a key and ratio, and the dense network at ratio 0."""
+    dense = scan.dense
+    rows = [("(dense)", 0.0, None, None, dense.accuracy, *dense.interval, dense.loss, scan.n)]
+    for key in scan.keys:
+        rows += [
+            (key, p.ratio, p.kept, p.size, p.accuracy, *p.interval, p.loss, scan.n) for p in scan.curve(key)
+        ]
+    names = ["key", "ratio", "kept", "size", "accuracy", "accuracy low", "accuracy high", "loss", "images"]
+    return pd.DataFrame(rows, columns=names)
+
+
+def depth_colours(count: int, colours: Palette) -> list[str]:
+    """One colour a key, from the first layer to the last through four distinct hues."""
+    hues = [label_rgb(hex_to_rgb(colours.series[i])) for i in (0, 2, 3, 1)]
+    places = [i / max(1, count - 1) for i in range(count)]
+    return sample_colorscale(hues, places)
+
+
+def curves(scan: Scan, measure: str, allowed: float, colours: Palette) -> tuple[go.Figure, pd.DataFrame]:
+    """One line a key, over the ratio at which it alone was pruned.
+
+    Args:
+        measure: "accuracy" or "loss".
+        allowed: percentage points of accuracy that may be lost; drawn as a line, for accuracy only.
+    """
+    figure = go.Figure()
+    accuracy = measure == "accuracy"
+    for key, colour in zip(scan.keys, depth_colours(len(scan.keys), colours), strict=True):
+        points = scan.curve(key)
+        if not points:
+            continue
+        start = 100 * scan.dense.accuracy if accuracy else scan.dense.loss
+        figure.add_scatter(
+            x=[0.0, *(100 * p.ratio for p in points)],
+            y=[start, *(100 * p.accuracy if accuracy else p.loss for p in points)],
+            mode="lines+markers",
+            line={"color": colour, "width": 1.8},
+            marker={"color": colour, "size": 5},
+            name=text(key),
+            text=["nothing pruned", *(_point(p) for p in points)],
+            hovertemplate=f"<b>{text(key)}</b><br>%{{text}}<extra></extra>",
+        )
+    if accuracy:
+        low, high = (100 * bound for bound in scan.dense.interval)
+        figure.add_hrect(low, high, fillcolor=fade(colours.dense, 0.09), line_width=0, layer="below")
+        limit = 100 * scan.dense.accuracy - allowed
+        figure.add_hline(
+            limit,
+            line={"color": colours.pruned, "width": 1.3, "dash": "dash"},
+            annotation={"text": f"{allowed:g} points lost", "font": {"color": colours.pruned, "size": 11}},
+            annotation_position="bottom left",
+        )
+    what = "Accuracy" if accuracy else "Loss"
+    figure.update_layout(
+        title=f"{what} when one alone is pruned, {scan.n:,} {scan.split} images",
+        height=max(430, 100 + 19 * len(scan.keys)),
+        hovermode="closest",
+        hoverdistance=40,
+        xaxis={"title": "pruning ratio, %", "range": [0, 100 * max(scan.ratios) + 2]},
+        yaxis={"title": "accuracy, %"}
+        if accuracy
+        else {"title": "cross-entropy, nats", "rangemode": "tozero"},
+        legend={"font": {"size": 11}, "tracegroupgap": 0, "itemwidth": 30},
+    )
+    return figure, table(scan)
+
+
+def heat_map(scan: Scan, prunable: dict[str, float], colours: Palette) -> tuple[go.Figure, pd.DataFrame]:
+    """Change of accuracy for each key (row) at each ratio (column).
+
+    Args:
+        prunable: key -> the largest ratio within the loss allowed, drawn as a bar at that cell's right edge.
+    """
+    labels = [_percent(ratio) for ratio in scan.ratios]
+    points = {(p.key, p.ratio): p for p in scan.points}
+    grid = [[points.get((key, ratio)) for ratio in scan.ratios] for key in scan.keys]
+    change = [[None if p is None else 100 * (p.accuracy - scan.dense.accuracy) for p in row] for row in grid]
+    known = [value for row in change for value in row if value is not None]
+    figure = go.Figure(
+        go.Heatmap(
+            z=change,
+            x=labels,
+            y=_names(scan.keys),
+            text=[["" if v is None else _signed(v) for v in row] for row in change],
+            texttemplate="%{text}" if len(labels) <= FEW_CELLS else None,
+            textfont={"size": 11},
+            customdata=[["" if p is None else _point(p) for p in row] for row in grid],
+            hovertemplate="<b>%{y}</b><br>%{customdata}<br>%{text} points<extra></extra>",
+            hoverongaps=False,
+            colorscale=scale((*colours.diverging[:5], colours.surface)),
+            zmin=min([-5.0, *known]),
+            zmax=0,
+            xgap=1,
+            ygap=1,
+            colorbar={"title": {"text": "points"}},
+        )
+    )
+    for row, key in enumerate(scan.keys):
+        if prunable.get(key):
+            edge = scan.ratios.index(prunable[key]) + 0.5
+            figure.add_shape(
+                type="line",
+                x0=edge,
+                x1=edge,
+                y0=row - 0.5,
+                y1=row + 0.5,
+                line={"color": colours.dense, "width": 3},
+            )
+    data = table(scan)
+    data["change, points"] = 100 * (data["accuracy"] - scan.dense.accuracy)
+    _rows(figure, "Change of accuracy, percentage points", len(scan.keys))
+    return figure, data
+
+
+def time_saved(
+    keys: Sequence[str], ratios: Sequence[float], points: Sequence[LatencyPoint], colours: Palette
+) -> tuple[go.Figure, pd.DataFrame]:
+    """Share of the forward's time that each group (row) saves at each ratio (column), measured."""
+    found = {(p.key, p.ratio): p for p in points}
+    grid = [[found.get((key, ratio)) for ratio in ratios] for key in keys]
+    share = [[None if p is None else 100 * p.saved / p.dense for p in row] for row in grid]
+    limit = max([5.0, *(abs(value) for row in share for value in row if value is not None)])
+    figure = go.Figure(
+        go.Heatmap(
+            z=share,
+            x=[_percent(ratio) for ratio in ratios],
+            y=_names(keys),
+            text=[[_sure(p) for p in row] for row in grid],
+            texttemplate="%{text}" if len(ratios) <= FEW_CELLS else None,
+            textfont={"size": 11},
+            customdata=[["" if p is None else _saving(p) for p in row] for row in grid],
+            hovertemplate="<b>%{y}</b><br>%{customdata}<extra></extra>",
+            hoverongaps=False,
+            colorscale=scale((*colours.diverging[:5], colours.surface, *colours.diverging[5:])),
+            zmin=-limit,
+            zmax=limit,
+            xgap=1,
+            ygap=1,
+            colorbar={"title": {"text": "% saved"}},
+        )
+    )
+    _rows(figure, "Time saved, % of the dense forward", len(keys))
+    names = [
+        "key",
+        "ratio",
+        "kept",
+        "size",
+        "dense, s",
+        "saved, s",
+        "saved low, s",
+        "saved high, s",
+        "warning",
+    ]
+    rows = [(p.key, p.ratio, p.kept, p.size, p.dense, p.saved, *p.interval, p.warning) for p in points]
+    return figure, pd.DataFrame(rows, columns=names)
+
+
+def _rows(figure: go.Figure, title: str, count: int) -> None:
+    figure.update_layout(
+        title=title,
+        height=120 + ROW * count,
+        xaxis={"title": "pruning ratio", "showgrid": False, "type": "category"},
+        yaxis={"autorange": "reversed", "showgrid": False, "type": "category"},
+    )
+
+
+def _names(keys: Sequence[str]) -> list[str]:
+    return [text(key) for key in keys]
+
+
+def _percent(ratio: float) -> str:
+    return f"{100 * ratio:g} %"
+
+
+def _signed(value: float) -> str:
+    return "0" if abs(value) < 0.05 else f"{value:+.1f}".replace("-", "−")
+
+
+def _point(point: ScanPoint) -> str:
+    low, high = (100 * bound for bound in point.interval)
+    loss = "not finite" if point.loss is None else f"{point.loss:.3f} nats"
+    return (
+        f"pruned {_percent(point.ratio)}: {point.kept:,} of {point.size:,} kept<br>"
+        f"accuracy {100 * point.accuracy:.1f} % (95 %: {low:.1f} to {high:.1f}), loss {loss}"
+    )
+
+
+def _sure(point: LatencyPoint | None) -> str:
+    """The share saved, or a dot where no difference can be told."""
+    if point is None:
+        return ""
+    return f"{100 * point.saved / point.dense:.0f}".replace("-", "−") if point.certain else "·"
+
+
+def _saving(point: LatencyPoint) -> str:
+    low, high = (1e6 * bound for bound in point.interval)
+    return (
+        f"pruned {_percent(point.ratio)}: {point.kept:,} of {point.size:,} kept<br>"
+        f"saves {1e6 * point.saved:.0f} µs (95 %: {low:.0f} to {high:.0f}) of {1e6 * point.dense:.0f} µs"
+    )

@@ -1,0 +1,181 @@
+"""What is scanned: granularity, criterion, ratios, images. The Prune page's choices stay as they are."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cached_property
+
+import streamlit as st
+
+import pruning
+from pruning import MODELS, store
+from pruning.recipe import Granularity
+from ui import cache, uploads
+from ui.state import Session
+
+GRANULARITY: dict[Granularity, str] = {"channel": "Channels", "weight": "Single weights"}
+GRIDS = {
+    "10 to 90 %, by 10": "10-90/10",
+    "5 to 95 %, by 5": "5-95/5",
+    "25, 50, 75 %": "25, 50, 75",
+    "Own list": "",
+}
+MOST_RATIOS = 40
+IMAGES = (500, 1000, 2000)  # offered where there are more; a scan of thousands of images takes long
+MACS_PER_S = 1e10  # of a laptop's processor on small networks, for a first guess only
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Everything that decides the result of a scan.
+
+    Args:
+        model_id: as in `ui.cache`.
+        granularity, criterion, seed: how keys are pruned.
+        ratios: ascending, in [0, 1].
+        n: validation images to measure on.
+    """
+
+    model_id: str
+    granularity: Granularity
+    criterion: str
+    seed: int
+    ratios: tuple[float, ...]
+    n: int
+
+    @cached_property
+    def digest(self) -> str:
+        """Name of this scan's result on disk."""
+        return store.scan_digest(
+            cache.weights_digest(self.model_id),
+            task=cache.task(self.model_id).name,
+            split="validation",
+            granularity=self.granularity,
+            criterion=self.criterion,
+            ratios=self.ratios,
+            seed=self.seed,
+            n=self.n,
+        )
+
+    @property
+    def label(self) -> str:
+        """For the screen: network, criterion, granularity."""
+        name = MODELS[uploads.split_id(self.model_id)[0]].label
+        return f"{name}, {GRANULARITY[self.granularity].lower()} by {pruning.CRITERIA[self.criterion].label}"
+
+    def guess_s(self, known: int = 0) -> float:
+        """Seconds that the scan may take, a guess from the network's MACs, less `known` points."""
+        points = len(cache.keys(self.model_id, self.granularity)) * len(self.ratios) - known
+        return cache.cost_model(self.model_id).dense.macs * self.n * max(0, points) / MACS_PER_S
+
+
+def parse_grid(text: str) -> tuple[float, ...]:
+    """Ratios from text such as "10, 25.5, 50" (percent) or "10-90/10" (from, to, step).
+
+    Raises:
+        ValueError: one sentence, if it is anything else.
+    """
+    span = re.fullmatch(r"\s*([\d.]+)\s*-\s*([\d.]+)\s*/\s*([\d.]+)\s*%?\s*", text)
+    try:
+        if span:
+            first, last, step = map(float, span.groups())
+            count = int((last - first) / step + 1e-9) + 1 if step > 0 else 0
+            numbers = [first + i * step for i in range(min(count, MOST_RATIOS + 1))]
+        else:
+            numbers = [float(part) for part in re.split(r"[,;\s]+", text.replace("%", " ").strip())]
+    except ValueError:
+        numbers = []
+    if not numbers or not all(0 < number <= 100 for number in numbers) or len(numbers) > MOST_RATIOS:
+        raise ValueError(
+            f"Give up to {MOST_RATIOS} ratios above 0 and up to 100 %, such as 10, 25, 50 or 10-90/10."
+        )
+    return tuple(sorted({round(number / 100, 6) for number in numbers}))
+
+
+def draw(session: Session) -> tuple[Granularity, str, tuple[float, ...], int | None]:
+    """The controls: granularity, criterion, ratios, and the limit of images (None if there are no data).
+
+    They start from what the Prune page has chosen, and follow it when it changes.
+
+    Raises:
+        ValueError: if the own list of ratios cannot be read.
+    """
+    with st.container(horizontal=True, vertical_alignment="bottom", key="scan-controls"):
+        granularity = _granularity(session)
+        criterion = _criterion(session, granularity)
+        grid = st.selectbox(
+            "Ratios",
+            list(GRIDS),
+            key="grid",
+            bind="query-params",
+            filter_mode=None,
+            width=190,
+            help="Which fractions of each layer or group are pruned. Points that were measured with another "
+            "grid are not measured again.",
+        )
+        text = GRIDS.get(grid, "")
+        if not text:
+            text = st.text_input(
+                "Own ratios, %", "10, 30, 50, 70, 90", key="own-grid", bind="query-params", width=220
+            )
+        images = _images(session)
+    return granularity, criterion, parse_grid(text), images
+
+
+def _granularity(session: Session) -> Granularity:
+    chosen = st.segmented_control(
+        "What is pruned",
+        list(GRANULARITY),
+        format_func=GRANULARITY.__getitem__,
+        default=session.granularity,
+        required=True,
+        # The Prune page's choice is part of the key: when it changes, this one starts from it again.
+        key=f"look-{session.granularity}",
+        bind="query-params",
+        help="Channels: groups of filters, neurons or heads that can only go together. Single weights: each "
+        "layer's weights are set to zero in place. The Prune page's choice stays as it is.",
+    )
+    return chosen if chosen in GRANULARITY else session.granularity
+
+
+def _criterion(session: Session, granularity: Granularity) -> str:
+    names = [name for name in pruning.CRITERIA if cache.criterion_fits(name, granularity)]
+    key = f"by-{granularity}-{session.criterion}"
+    start = session.criterion if session.criterion in names else "l2"
+    chosen = st.selectbox(
+        "Criterion",
+        names,
+        names.index(start),
+        format_func=lambda name: pruning.CRITERIA[name].label,
+        key=key,
+        bind="query-params",
+        filter_mode=None,
+        width=230,
+        help="What goes first within a layer or group: the lowest scores. "
+        + "\n\n".join(f"**{c.label}**: {c.source}" for n, c in pruning.CRITERIA.items() if n in names),
+    )
+    return chosen if chosen in names else start
+
+
+def _images(session: Session) -> int | None:
+    """Number of validation images; asked only where all of them would take long."""
+    try:
+        total = len(cache.task(session.model_id).validation)
+    except pruning.MissingData:
+        return None
+    if total <= IMAGES[0]:
+        return total
+    offered = [*(n for n in IMAGES if n < total), total]
+    chosen = st.selectbox(
+        "Images",
+        offered,
+        min(1, len(offered) - 1),
+        format_func=lambda n: f"all {n:,}" if n == total else f"first {n:,}",
+        key="scan-images",
+        persist_state="session",
+        filter_mode=None,
+        width=130,
+        help="Validation images that each point is measured on: fewer is faster, and less certain.",
+    )
+    return int(chosen)
