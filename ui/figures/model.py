@@ -99,7 +99,8 @@ def treemap(
             root={"color": colours.surface},
         )
     )
-    figure.update_layout(title=title, height=430, margin={"l": 0, "r": 0, "b": 0, "t": 52})
+    figure.update_layout(title=title, height=430, margin={"l": 0, "r": 0, "b": 0, "t": 40})
+    figure.update_layout(uniformtext={"minsize": 10, "mode": "hide"})
     data = [(part.name, part.kind, part.value, part.value / total) for part in parts]
     return figure, pd.DataFrame(data, columns=["module", "kind", unit, "share"])
 
@@ -225,7 +226,7 @@ def _looks(
     colours: Palette,
 ) -> str:
     if node.kind == "join":
-        small = "shape=circle, width=0.28, fixedsize=true, " if len(node.label) == 1 else ""
+        small = "shape=circle, width=0.26, fixedsize=true, fontsize=14, " if len(node.label) == 1 else ""
         return (
             f'{small}label="{quoted(node.label)}", tooltip="two branches meet", '
             f'fillcolor="{colours.background}", color="{colours.muted}"'

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import streamlit as st
 
 import pruning
@@ -35,13 +37,14 @@ def _grid(session: Session, setting: Setting, waiting: bool) -> None:
     structure, costs = cache.structure(session.model_id), cache.cost_model(session.model_id).dense
     file = dense_size(cache.model(session.model_id).module)
     units = sum(group.size for group in structure.groups)
-    with st.grid(6, min_column_width=205):
+    with st.grid(3, min_column_width=200):
         _accuracy(session)
         _card("Parameters", shell.count(costs.parameters), f"{costs.parameters:,}")
         _card("MACs", shell.count(costs.macs), f"{costs.macs:,} for one image")
         _card("File size", shell.size(file), f"{file:,} bytes")
         _latency(session, setting)
         _card("Can be cut", f"{units:,} units", f"in {len(structure.groups)} groups")
+    _warning(session, setting)
     if waiting and not _waiting(session, setting):
         st.rerun()  # the rest of the page learns of it, and the polling ends
 
@@ -95,7 +98,7 @@ def _accuracy(session: Session) -> None:
         return
     low, high = report.interval
     images = f"{report.n:,}" if report.complete else f"{report.n:,} of {report.total:,}"
-    _card("Accuracy", f"{report.accuracy:.1%}", f"{low:.1%} to {high:.1%} (95 %), {images} images")
+    _card("Accuracy", f"{report.accuracy:.1%}", f"{low:.1%} to {high:.1%} (95 %), {images} validation images")
 
 
 def _latency(session: Session, setting: Setting) -> None:
@@ -109,17 +112,29 @@ def _latency(session: Session, setting: Setting) -> None:
         _card("Latency", "…", f"measuring, {how}")
         return
     spread = f"{1000 * timing.q1:.2f} to {1000 * timing.q3:.2f} ms"
-    _card("Latency", f"{1000 * timing.median:.2f} ms", f"{spread}, {how}", timing.warning)
+    _card(
+        "Latency",
+        f"{1000 * timing.median:.2f} ms",
+        f"{spread}, {how}, {timing.n} forward{'s' * (timing.n > 1)}",
+    )
 
 
-def _card(label: str, value: str, under: str, more: str = "") -> None:
+def _warning(session: Session, setting: Setting) -> None:
+    """Why the latency should not be trusted, if something speaks against it."""
+    with suppress(ValueError):
+        timing = measured.latency(session.model_id, setting)
+        if timing is not None and timing.warning:
+            st.caption(f":material/warning: Latency: {timing.warning}")
+
+
+def _card(label: str, value: str, under: str) -> None:
     st.metric(
         label,
         value,
         under,
         delta_color="off",
         delta_arrow="off",
-        help=f"{TERMS[label]} {more}".strip(),
+        help=TERMS[label],
         border=True,
         height="stretch",
     )

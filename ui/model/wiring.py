@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from html import escape
 
 import streamlit as st
 
@@ -22,6 +24,13 @@ UNITS = {
     "head": "heads",
     "inside-head": "dimensions of a head",
     "embedding": "embedding dimensions",
+}
+COLUMNS = {  # name -> what it says
+    "colour": "Colour in the graph; grey where only one layer makes the units.",
+    "group": "Named after the first layer that makes its units.",
+    "units": "What one ratio takes a share of.",
+    "layers": "Layers whose outputs are these units; all of them lose the same ones.",
+    "parameters each": "Parameters that go with one unit (the first), in all layers. Exact.",
 }
 
 
@@ -89,49 +98,54 @@ def graph(session: Session) -> None:
 
 
 def groups(session: Session) -> None:
-    """Every group in a table."""
-    import pandas as pd
-
-    found, structure = _coupling(session), cache.structure(session.model_id)
-    each = cache.cost_model(session.model_id).parameters_per_unit
+    """Every group in a table, and the one selected in words."""
+    structure = cache.structure(session.model_id)
     if not structure.groups:
         st.info("No channel of this network can be removed; single weights can be masked.")
         return
+    chosen = _table(session, structure.groups)
+    with st.container(border=True):
+        st.html(_in_words(structure.groups[chosen].why))
+    st.caption("Select a row to read what goes together in that group, and why.")
+
+
+def _table(session: Session, shown: Sequence[pruning.Group]) -> int:
+    """Draw the table; the selected row, the first if none is."""
+    import pandas as pd
+
+    found = _coupling(session)
+    each = cache.cost_model(session.model_id).parameters_per_unit
     rows = [
-        {
-            "": "●" if found.hues[group.id] else "",
-            "group": group.id,
-            "units": f"{group.size} {UNITS[group.kind]}",
-            "layers": len(found.layers(group.id)),
-            "parameters a unit": each[group.id],
-            "why": group.why.replace("`", ""),
-        }
-        for group in structure.groups
+        ("●", group.id, f"{group.size} {UNITS[group.kind]}", len(found.layers(group.id)), each[group.id])
+        for group in shown
     ]
-    hues = [found.hues[group.id] or "" for group in structure.groups]
-    data = pd.DataFrame(rows)
-    st.dataframe(
-        data.style.apply(lambda _: [f"color: {hue}" for hue in hues], subset=[""]),
+    data = pd.DataFrame(rows, columns=list(COLUMNS))
+    hues = [found.hues[group.id] or charts.colours().grid for group in shown]
+    event = st.dataframe(
+        data.style.apply(lambda _: [f"color: {hue}" for hue in hues], subset=["colour"]),
         hide_index=True,
-        height=HEIGHT,
-        key="group-table",
+        height=min(HEIGHT - 170, 38 + 35 * len(rows)),
+        key=f"groups-{session.model}",
+        on_select="rerun",
+        selection_mode="single-row",
         column_config={
-            "": st.column_config.TextColumn(width=20, pinned=True, help="Colour in the graph."),
-            "group": st.column_config.TextColumn(
-                width=170, help="Named after the first layer that makes its units."
+            "colour": st.column_config.TextColumn("", width=20, pinned=True, help=COLUMNS["colour"]),
+            "group": st.column_config.TextColumn(help=COLUMNS["group"]),
+            "units": st.column_config.TextColumn(help=COLUMNS["units"]),
+            "layers": st.column_config.NumberColumn(width=70, help=COLUMNS["layers"]),
+            "parameters each": st.column_config.NumberColumn(
+                width=130, format="localized", help=COLUMNS["parameters each"]
             ),
-            "units": st.column_config.TextColumn(width=90, help="What one ratio takes a share of."),
-            "layers": st.column_config.NumberColumn(
-                width=60, help="Layers whose outputs are these units; all of them lose the same ones."
-            ),
-            "parameters a unit": st.column_config.NumberColumn(
-                width=110,
-                format="localized",
-                help="Parameters that go with the first unit, in all layers. Exact.",
-            ),
-            "why": st.column_config.TextColumn(width="large", help="Double-click a cell to read it all."),
         },
     )
+    chosen = event.selection.rows
+    return chosen[0] if chosen and chosen[0] < len(rows) else 0
+
+
+def _in_words(why: str) -> str:
+    """An explanation as HTML: names, which may be anything, are escaped and set as code."""
+    marked = re.sub(r"`([^`]*)`", r"<code>\1</code>", escape(why))
+    return f"<p>{marked}</p>"
 
 
 def _coupling(session: Session) -> Coupling:
