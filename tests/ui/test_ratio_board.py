@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import math
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from streamlit.testing.v1 import AppTest
 
 from ui.ratio_board.protocol import MAX_EVENTS, BoardState, Edit, Row, apply_edit, board_data, receive
+
+APP = Path(__file__).resolve().parents[1] / "browser" / "apps" / "ratio_board_app.py"
 
 
 def rows(n: int = 4, locked: tuple[int, ...] = ()) -> list[Row]:
@@ -225,3 +229,17 @@ class TestRows:
 
     def test_hostile_names_make_a_version(self):
         assert BoardState.of([Row("\ud800\x00", "x", "filter", 2)], 1).version
+
+
+def test_the_board_is_drawn_under_streamlit():
+    """The rows that the page gave are what the browser is told, and the scripts travel along."""
+    app = AppTest.from_file(str(APP), default_timeout=60).run()
+    assert not app.exception
+    board = app.get("bidi_component")[0].proto
+    told = json.loads(board.json)
+    assert {row["key"]: row["ratio"] for row in told["rows"]} == json.loads(app.text[0].value)["ratios"]
+    assert told["answered"] == {"client": "", "seq": 0}
+    assert board.js_content.count("export default") == 1
+    assert "innerHTML" not in board.js_content
+    assert "class Board" in board.js_content
+    assert ".grip" in board.css_content

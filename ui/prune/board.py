@@ -45,8 +45,8 @@ def draw(session: Session, facts: Facts) -> None:
 
 
 def merge(session: Session, edit: Edit) -> None:
-    """Let the session follow one edit; an edit of an earlier version of the board is dropped."""
-    if edit.version != session.version:
+    """Let the session follow one edit; ratios and locks of an earlier version of the board are dropped."""
+    if edit.action in ("edit", "lock") and edit.version != session.version:
         return
     if edit.action == "edit":
         session.drag({**session.ratios, **edit.ratios}, final=edit.final)

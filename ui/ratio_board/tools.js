@@ -47,7 +47,7 @@ function createTools() {
 }
 
 function createHead(tick) {
-  const cell = (cls, title, ...lines) => element('div', cls, { title }, ...lines.map((line) => element('span', '', {}, line)));
+  const cell = (cls, title, ...lines) => element('div', cls, { title }, ...lines.map((line) => (line.nodeType ? line : element('span', '', {}, line))));
   const axis = element('div', 'axis', { title: 'Pruning ratio: the share of units asked to be removed, lowest scores first. The line above each rail is the accuracy when only that row is pruned.' },
     ...[0, 25, 50, 75, 100].map((at) => element('span', '', { style: `left:${at}%` }, at + ' %')));
   return element('div', 'head', {},
@@ -55,7 +55,7 @@ function createHead(tick) {
     cell('', "Share of the whole network's parameters and multiply-accumulates; the longest bar is the largest share", 'Parameters', 'MACs'),
     cell('', 'How the scores are distributed, lowest left (bar height: square root of the count). What stands left of the threshold is removed.', 'Scores'),
     axis,
-    cell('figure', 'Share asked to be removed; under it how the accuracy changes if only this row is pruned, from the scan', 'Removed', 'Δ accuracy'),
+    cell('figure', 'Share asked to be removed; under it how the accuracy changes if only this row is pruned, from the scan', 'Removed', element('span', 'with-curve', {}, 'Δ accuracy')),
     cell('figure', 'Exact number of units kept', 'Kept'),
     element('div'));
 }
