@@ -15,7 +15,7 @@ live.style()
 with st.container(key="prune-page"):
     controls.draw(session)
     with st.container(key="prune-figures"):
-        figures, latency = st.columns([37, 13])
+        figures, latency = st.columns([40, 12])
     with shell.errors_here():
         now = facts.of(session)
         board.draw(session, now)

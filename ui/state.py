@@ -16,7 +16,7 @@ from typing import Any
 
 import streamlit as st
 
-from pruning import MODELS, Recipe
+from pruning import MODELS, Recipe, Report
 from pruning.recipe import Granularity, Scope
 from ui import address, cache, draft, uploads
 from ui.draft import Draft, History
@@ -39,6 +39,7 @@ class Session:
         note: one sentence to show once (an upload that is gone, a link that could not be read).
         problem: why the last upload was refused, in one sentence.
         recipe_problem: the same of the last recipe file.
+        measured: what was last measured while editing; shown, marked as such, until the next figure is there.
     """
 
     model: str = DEFAULT_MODEL
@@ -49,6 +50,7 @@ class Session:
     note: str = ""
     problem: str = ""
     recipe_problem: str = ""
+    measured: Report | None = None
 
     # What pages read
 
@@ -115,7 +117,7 @@ class Session:
             return
         MODELS[model]
         kept = Draft() if model != self.model else self.draft
-        self.model, self.weights, self.problem = model, weights, ""
+        self.model, self.weights, self.problem, self.measured = model, weights, "", None
         self._settle(History(kept))
 
     def set(self, **decisions: Any) -> None:
@@ -198,7 +200,9 @@ def bind(name: str) -> dict[str, Any]:
     """Key and callback that tie a widget to the decision of that name in both directions."""
 
     def take() -> None:
-        session().set(**{name: value(_WIDGET + name)})
+        chosen = value(_WIDGET + name)
+        if chosen is not None:  # an emptied field or an unpressed segment decides nothing
+            session().set(**{name: chosen})
 
     return tie(_WIDGET + name, getattr(session(), name), take)
 
@@ -221,10 +225,12 @@ def _restore(found: address.Address) -> Session:
         restored.model = str(found.model)
     elif found.model:
         restored.note = f"This link names an unknown model; {MODELS[DEFAULT_MODEL].label} is shown instead."
-    if found.weights and uploads.find(restored.model, found.weights):
-        restored.weights = found.weights
-    elif found.weights:
-        restored.note = "The uploaded weights of this link are no longer here; upload the file again."
+    if found.weights:
+        try:
+            cache.model(uploads.model_id(restored.model, found.weights))
+            restored.weights = found.weights
+        except ValueError as error:  # gone from the disk, or damaged on it
+            restored.note = str(error)
     now = found.draft
     if now != Draft() and not cache.criterion_fits(now.criterion, now.granularity):
         now = Draft()
@@ -233,9 +239,7 @@ def _restore(found: address.Address) -> Session:
         if opened:
             now = replace(now, ratios=opened[0], locked=opened[1])
         else:
-            restored.note = (
-                restored.note or "The ratios in this link belong to another network; none are set."
-            )
+            restored.note = restored.note or "The ratios in this link belong to another network; none are set."
     restored.history = History(now)
     return restored
 

@@ -40,7 +40,8 @@ def confusion_difference(
     """
     change = pruned - dense
     # Good news is green wherever it stands: more on the diagonal, less beside it.
-    good = np.where(np.eye(len(classes), dtype=bool), change, -change)
+    good = np.where(np.eye(len(classes), dtype=bool), change, -change).astype(float)
+    good[change == 0] = np.nan  # nothing to colour
     limit = max(1, int(np.abs(change).max()))
     names = [str(name) for name in classes]
     cells = np.stack([dense, pruned], axis=-1)
@@ -55,6 +56,7 @@ def confusion_difference(
             colorscale=theme.scale(colours.diverging),
             zmin=-limit,
             zmax=limit,
+            hoverongaps=True,
             showscale=False,
             xgap=1,
             ygap=1,
@@ -63,8 +65,9 @@ def confusion_difference(
         )
     )
     figure.update_layout(
-        title=f"Pruned − dense confusion, {images}",
+        title=f"Confusion matrix, pruned − dense, on {images}",
         height=430,
+        plot_bgcolor=colours.surface,
         xaxis={"title": "predicted class", "type": "category", "showgrid": False, "constrain": "domain"},
         yaxis={
             "title": "true class",

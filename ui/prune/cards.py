@@ -9,7 +9,7 @@ from collections.abc import Callable
 from html import escape
 
 from pruning import Report, Timing
-from pruning.evaluate import Difference, Interval
+from pruning.evaluate import Interval, paired_difference
 from ui.prune.facts import Facts
 from ui.shell import size
 
@@ -19,8 +19,9 @@ TERMS = {
     "Fewer MACs are a theoretical speedup; the latency card shows the measured one.",
     "Sparsity": "Share of the remaining parameters that are zero. Exact.",
     "File size": "Bytes of the .safetensors file that Export writes, header included. Exact.",
-    "Accuracy": "Share of validation images that are classified right. The bar is the 95 % Wilson interval "
-    "(Wilson 1927), the line the dense network. Test images are kept for the final result on Export.",
+    "Accuracy": "Share of validation images that are classified right. Orange: the pruned network with its "
+    "95 % Wilson interval (Wilson 1927); green line: the dense one. Below: their difference on the same "
+    "images, with its 95 % interval for pairs (Newcombe 1998). Test images are kept for Export.",
     "Predicted": "Dense accuracy minus the losses that the sensitivity scan measured for each row alone. It "
     "assumes that these losses add up, which holds while they are small; no image is evaluated.",
     "Latency": "Measured time of one forward pass, the pruned and the dense network in turns, so that a busy "
@@ -34,7 +35,7 @@ def exact(facts: Facts) -> str:
     dense, pruned = facts.dense, facts.pruned
     form = "In the compact form, which stores only weights that are not zero." if facts.masked else ""
     after = facts.dense_bytes if facts.untouched else facts.bytes
-    gone = f"{dense.parameters - pruned.nonzero:,} zeros" if facts.masked else "removed, not zeroed"
+    zeros = dense.parameters - pruned.nonzero if facts.masked else 0
     return _grid(
         _reduction("Parameters", pruned.parameters, dense.parameters, _count),
         _reduction("MACs", pruned.macs, dense.macs, _count),
@@ -44,40 +45,51 @@ def exact(facts: Facts) -> str:
             _percent(pruned.sparsity),
             "of what is left",
             _bar(1 - pruned.sparsity),
-            "no zeros" if facts.untouched else gone,
+            f"{zeros:,} zeros" if zeros else "no zeros",
         ),
         _reduction("File size", after, facts.dense_bytes, size, form),
     )
 
 
-def accuracy(
-    facts: Facts,
-    report: Report | None,
-    dense: Report | None,
-    difference: Difference | None,
-    waiting: str = "",
-) -> str:
+def accuracy(facts: Facts, report: Report | None, dense: Report | None, waiting: str = "") -> str:
     """The accuracy card: measured as far as it has come, beside what the scan predicts.
 
     Args:
-        report: of the pruned network so far; None before its first batch.
+        report: of the pruned network so far; with `waiting` the last one, of another recipe.
         dense: of the dense network.
-        difference: of the two, on the images that both have measured.
-        waiting: what is going on while there is no report, or why there will be none.
+        waiting: what is going on until there is a report of this recipe.
     """
     bounds = _strip_bounds(report, dense, facts.predicted)
+    n = report.n if report and not waiting else 0
+    phase = "px-stale" if waiting else "" if report and report.complete else "px-refining"
     return _grid(
         _card(
             "Accuracy",
-            _measured_on(report),
+            escape(waiting) if waiting else _measured_on(report),
             _percent(report.accuracy) if report else "–",
-            _interval(report.interval) if report else escape(waiting),
+            _interval(report.interval) if report else "",
             _strip(report, dense, facts.predicted, bounds),
-            _against_dense(report, dense, difference),
+            _against_dense(report, dense),
             aside=_prediction(facts),
-            cls="px-accuracy" + ("" if report and report.complete else " px-refining"),
+            cls=f"px-accuracy {phase}",
+            data=f'data-for="{facts.recipe.digest}" data-n="{n}"',
         )
     )
+
+
+def no_accuracy(facts: Facts, why: str) -> str:
+    """The accuracy card where nothing can be measured; the prediction of a stored scan is still there."""
+    card = _card(
+        "Accuracy",
+        "not measured",
+        "–",
+        "",
+        "",
+        escape(why),
+        aside=_prediction(facts),
+        cls="px-accuracy px-words",
+    )
+    return _grid(card)
 
 
 def latency(timing: Timing | None, waiting: str = "", images: str = "") -> str:
@@ -89,33 +101,40 @@ def latency(timing: Timing | None, waiting: str = "", images: str = "") -> str:
         images: the shape of one input, in words.
     """
     if timing is None:
-        return _grid(_card("Latency", "", "–", "", _bar(None), escape(waiting), cls="px-latency"))
-    conditions = f"batch {timing.batch_size} {images} · {timing.threads} threads · {timing.n} turns"
-    own = f"{_seconds(timing.median)} <small>(IQR {_seconds(timing.q1)} – {_seconds(timing.q3)})</small>"
+        return _grid(_card("Latency", "", "–", "", "", escape(waiting), cls="px-latency px-words"))
+    conditions = f"batch {timing.batch_size}, {timing.threads} threads, {timing.n} turns"
+    tip = f"One image is {images}. {timing.warning}"
+    badge = "measured, noisy" if "noisy" in timing.warning else "measured"
+    spread = f"IQR {_seconds(timing.q1)} – {_seconds(timing.q3)}"
     if timing.baseline is None or timing.ratio is None or timing.ratio_interval is None:
         return _grid(
-            _card("Latency", "measured", own, "", _bar(1.0), conditions, cls="px-latency", tip=timing.warning)
+            _card(
+                "Latency",
+                badge,
+                _seconds(timing.median),
+                spread,
+                _bar(1.0),
+                conditions,
+                cls="px-latency",
+                tip=tip,
+            )
         )
     low, high = timing.ratio_interval
-    told = low > 1 or high < 1
+    said = "faster" if low > 1 else "slower" if high < 1 else "no clear difference"
     return _grid(
         _card(
             "Latency",
-            "measured",
-            f"{timing.ratio:.2f}× {'' if told else '<small>±</small> '}"
-            f"<small>{_speed(timing.ratio_interval)} (95 %: {low:.2f} – {high:.2f})</small>",
-            f"{_seconds(timing.median)} against {_seconds(timing.baseline.median)} dense",
+            badge,
+            f"{timing.ratio:.2f}× <small>{said}</small>",
+            f"95 %: {low:.2f} – {high:.2f} · {_seconds(timing.median)}, dense "
+            f"{_seconds(timing.baseline.median)}",
             _bar(timing.median / timing.baseline.median),
-            conditions + (" · <b>noisy</b>" if "noisy" in timing.warning else ""),
+            conditions,
             cls="px-latency",
-            tip=timing.warning,
+            tip=f"{tip} Pruned {spread}, dense IQR {_seconds(timing.baseline.q1)} – "
+            f"{_seconds(timing.baseline.q3)}.",
         )
     )
-
-
-def _speed(interval: Interval) -> str:
-    low, high = interval
-    return "faster" if low > 1 else "slower" if high < 1 else "no difference told"
 
 
 def _reduction(name: str, after: int, before: int, show: Callable[[float], str], tip: str = "") -> str:
@@ -127,12 +146,22 @@ def _reduction(name: str, after: int, before: int, show: Callable[[float], str],
 
 
 def _card(
-    name: str, badge: str, value: str, under: str, picture: str, note: str, *, aside: str = "", cls: str = "",
+    name: str,
+    badge: str,
+    value: str,
+    under: str,
+    picture: str,
+    note: str,
+    *,
+    aside: str = "",
+    cls: str = "",
     tip: str = "",
-) -> str:  # fmt: skip
+    data: str = "",
+) -> str:
+    """One card: name with its explanation, badge on how the figure came about, value, picture, note."""
     explained = escape(f"{TERMS[name]} {tip}".strip())
     return (
-        f'<div class="px-card {cls}"><div class="px-name"><span class="px-tip" tabindex="0" '
+        f'<div class="px-card {cls}" {data}><div class="px-name"><span class="px-tip" tabindex="0" '
         f'data-tip="{explained}">{name}</span><em>{badge}</em></div>'
         f'<div class="px-row"><div class="px-main"><div class="px-value">{value}</div>'
         f'<div class="px-under">{under or "&nbsp;"}</div></div>{aside}</div>'
@@ -161,25 +190,27 @@ def _prediction(facts: Facts) -> str:
     if facts.scan is None:
         return ""
     shown = "–" if facts.predicted is None else _percent(facts.predicted)
+    term = f"{TERMS['Predicted']} The scan measured {facts.scan.n:,} images."
     return (
         f'<div class="px-aside"><div class="px-second">{shown}</div><div class="px-under">'
-        f'<span class="px-tip" tabindex="0" data-tip="{escape(TERMS["Predicted"])}">predicted</span> '
-        f"by the scan ({facts.scan.n:,} images)</div></div>"
+        f'<span class="px-tip" tabindex="0" data-tip="{escape(term)}">predicted</span>, '
+        f"n = {facts.scan.n:,}</div></div>"
     )
 
 
-def _against_dense(report: Report | None, dense: Report | None, difference: Difference | None) -> str:
+def _against_dense(report: Report | None, dense: Report | None) -> str:
     if dense is None:
         return ""
     whole = f"dense {_percent(dense.accuracy)}"
-    if report is None or difference is None:
+    if report is None:
         return f"{whole} (95 %: {_range(dense.interval)})"
+    difference = paired_difference(dense, report)
     if not (difference.gained or difference.lost):
-        return f"<b>±0 pt</b> against {whole}: the same images right"
+        return "<b>±0 pt</b>: the same images right as the dense network"
     low, high = difference.interval
     return (
-        f"<b>{_points(difference.value)} pt</b> (95 %: {_points(low)} to {_points(high)}) against {whole} · "
-        f"{difference.lost} lost, {difference.gained} gained"
+        f"<b>{_points(difference.value)} pt</b> (95 %: {_points(low)} to {_points(high)}) · {whole}"
+        f'<span class="px-wide"> · {difference.lost} lost, {difference.gained} gained</span>'
     )
 
 

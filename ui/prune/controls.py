@@ -24,7 +24,10 @@ def draw(session: Session) -> None:
         _rounding(session)
         if session.criterion == "random":
             st.number_input("Seed", 0, 2**31 - 1, width=110, **state.bind("seed"))
-        with st.popover("Presets", icon=":material/tune:", width="content", key="presets"):
+        with (
+            st.popover("Presets", icon=":material/tune:", width="content", key="presets"),
+            st.container(width=400),
+        ):
             _presets(session)
 
 

@@ -88,15 +88,16 @@ def asked_and_got(facts: Facts) -> list[str]:
     asked = sum(e.asked * e.size for e in entries) / size
     got = 1 - kept / size
     said = [
-        f"Asked: {asked:.1%} of {size:,} {unit} in {len(entries)} row{'s' * (len(entries) > 1)}. "
-        f"Got: {got:.1%} of them, which is {facts.removed:.1%} of all {facts.dense.parameters:,} parameters."
+        f"Asked: {100 * asked:.1f} % of {size:,} {unit} in {len(entries)} row{'s' * (len(entries) > 1)}. "
+        f"Got: {100 * got:.1f} % of them, which is {100 * facts.removed:.1f} % of all "
+        f"{facts.dense.parameters:,} parameters."
     ]
     if facts.masked:
         rest = facts.dense.parameters - size
         if rest:
             said.append(
-                f"{rest:,} parameters ({rest / facts.dense.parameters:.1%}) are outside these rows: biases, "
-                "normalisation, and layers whose ratio is zero."
+                f"{rest:,} parameters ({100 * rest / facts.dense.parameters:.1f} %) are outside these rows: "
+                "biases, normalisation, and layers whose ratio is zero."
             )
         return said
     if facts.removed > got:

@@ -13,8 +13,8 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 import pruning
-from pruning.evaluate import paired_difference
 from pruning.latency import refine_latency
+from pruning.live import LiveEvaluator
 from ui import cache, charts, shell, state
 from ui.prune import cards, facts
 from ui.prune.board import LIVE
@@ -37,51 +37,61 @@ def style() -> None:
 def figures() -> None:
     """Parameters, MACs, sparsity, file size and accuracy of what is decided now."""
     session = state.session()
-    left, right = st.columns([20, 13])
-    exact, accuracy = left.empty(), right.empty()
+    exact, accuracy = st.columns([22, 13])
     with shell.errors_here():
         now = facts.of(session)
         exact.html(cards.exact(now) + _only_for(now))
-        _measure(session, now, accuracy)
+        with accuracy:
+            _accuracy(session, now)
 
 
-def _measure(session: Session, now: Facts, slot: DeltaGenerator) -> None:
-    """Fill the accuracy card, refining it after every batch."""
+def _accuracy(session: Session, now: Facts) -> None:
+    """The accuracy card, refined after every batch."""
     try:
         evaluator = cache.live(session.model_id)
     except pruning.MissingData as error:
-        slot.html(cards.accuracy(now, None, None, None, str(error)))
+        st.html(cards.no_accuracy(now, str(error)))
         return
-    for whole in evaluator.dense_reports():
-        if not whole.complete:
-            waiting = f"measuring the dense network first: {whole.n:,} of {whole.total:,} images"
-            slot.html(cards.accuracy(now, None, None, None, waiting))
+    whole, slot = _dense(now, evaluator)
     if now.untouched:
-        slot.html(cards.accuracy(now, whole, whole, paired_difference(whole, whole)))
+        slot.html(cards.accuracy(now, whole, whole))
         return
-    scores = cache.scores(session.model_id, session.granularity, session.criterion, session.seed)
     if evaluator.known(now.recipe) is None:
-        slot.html(cards.accuracy(now, None, whole, None, f"measuring on {whole.total:,} images"))
+        waiting = f"measuring on {whole.total:,} {whole.split} images"
+        slot.html(cards.accuracy(now, session.measured, whole, waiting))
+    scores = cache.scores(session.model_id, session.granularity, session.criterion, session.seed)
     for report in evaluator.reports(now.recipe, scores):
-        slot.html(cards.accuracy(now, report, whole, paired_difference(whole, report)))
+        session.measured = report
+        slot.html(cards.accuracy(now, report, whole))
+
+
+def _dense(now: Facts, evaluator: LiveEvaluator) -> tuple[pruning.Report, DeltaGenerator]:
+    """The dense network's report, measured at first, and the place of the card."""
+    slot = None
+    for whole in evaluator.dense_reports():
+        waiting = f"measuring the dense network first: {whole.n:,} of {whole.total:,}"
+        card = cards.accuracy(now, None, whole if whole.complete else None, waiting)
+        slot = st.html(card) if slot is None else slot.html(card)
+    assert slot is not None
+    return whole, slot
 
 
 @st.fragment(key=LATENCY)
 def latency() -> None:
     """The time of the really pruned network, measured in turns with the dense one."""
     session = state.session()
-    slot = st.empty()
     with shell.errors_here():
         now = facts.of(session)
         mark = _for(now)
         if now.masked:
-            slot.html(cards.latency(None, MASKED) + mark)
+            st.html(cards.latency(None, MASKED) + mark)
             return
-        known = cache.timings(session.model_id)
+        loaded, known = cache.model(session.model_id), cache.timings(session.model_id)
+        images = _images(loaded)
         found = known.get(now.recipe.digest)
+        slot = st.html(cards.latency(found, "measured when the drag rests", images) + mark)
         if found is None:
             _rest(slot, cards.latency(None, "measured when the drag rests") + mark)
-            loaded = cache.model(session.model_id)
             pruned = None if now.untouched else cache.pruned(session.model_id, session.recipe)
             for found in refine_latency(
                 loaded.module if pruned is None else pruned,
@@ -90,9 +100,8 @@ def latency() -> None:
                 budget_s=BUDGET_S,
                 slice_s=SLICE_S,
             ):
-                slot.html(cards.latency(found, images=_images(loaded)) + mark)
+                slot.html(cards.latency(found, "", images) + mark)
             known[now.recipe.digest] = found
-        slot.html(cards.latency(found, images=_images(cache.model(session.model_id))) + mark)
 
 
 def _rest(slot: DeltaGenerator, shown: str) -> None:

@@ -56,9 +56,7 @@ def _flips(task: Task, dense: Report, pruned: Report) -> None:
     flips = flipped(dense, pruned).tolist()
     kinds = {i: kind_of(dense, pruned, i) for i in flips}
     counts = {kind: sum(found == kind for found in kinds.values()) for kind in ("lost", "gained", "other")}
-    st.markdown(
-        f"**Flipped images** · {len(flips)} of {pruned.n:,} {pruned.split} images are answered otherwise"
-    )
+    st.markdown(f"**Flipped images** · {len(flips):,} of {pruned.n:,} {pruned.split} images")
     shown = st.segmented_control(
         "Which",
         list(KINDS),
