@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from harness import NO_CHROMIUM, App, Server, chromium, find_chromium, new_app, serve
+from harness import NO_CHROMIUM, App, Server, chromium, find_chromium, serve
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, BrowserContext, Page
 
 HERE = Path(__file__).parent
 
@@ -43,12 +43,18 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield running
 
 
+@pytest.fixture(scope="session")
+def window(browser: Browser) -> BrowserContext:
+    """One window for all tabs: Streamlit's own scripts are fetched and compiled once."""
+    return browser.new_context(viewport={"width": 1280, "height": 800}, accept_downloads=True)
+
+
 @pytest.fixture
-def app(browser: Browser, server: Server) -> Iterator[App]:
-    opened = new_app(browser, server, accept_downloads=True)
+def app(window: BrowserContext, server: Server) -> Iterator[App]:
+    opened = App(window.new_page(), server)
     yield opened
     exceptions = opened.exceptions
-    opened.page.context.close()
+    opened.page.close()
     assert not exceptions
     assert not opened.complaints
 

@@ -123,6 +123,7 @@ class App:
     complaints: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        self.page.set_default_timeout(60_000)
         self.page.on("console", self._heard)
         self.page.on("request", self._asked)
         self.page.on("pageerror", lambda error: self.complaints.append(f"page error: {error}"))
@@ -184,6 +185,4 @@ _SETTLED = """() => {
 def new_app(browser: Browser, server: Server, **options: Any) -> App:
     """A fresh tab of 1280 x 800; close its `page.context` in the end."""
     context = browser.new_context(viewport={"width": 1280, "height": 800}, **options)
-    page = context.new_page()
-    page.set_default_timeout(30_000)
-    return App(page, server)
+    return App(context.new_page(), server)

@@ -92,6 +92,13 @@ def test_good_weights_are_taken_and_found_again(open_page: Any) -> None:
     assert session_of(again).weights is None
 
 
+def test_weights_damaged_on_disk_are_told_and_not_used(open_page: Any) -> None:
+    digest = uploads.keep("digits-mlp", b"\x08\0\0\0\0\0\0\0{}garbage")
+    app = open_page("prune", model="digits-mlp", w=digest, r="AAAA")
+    assert session_of(app).weights is None
+    assert not app.exception
+
+
 @pytest.mark.parametrize("data", [b"", b"\xff" * 8, b"not a model", b"\xff\xff\xff\xff\xff\xff\xff\x7f{}"])
 def test_bad_weights_give_one_sentence_and_harm_nothing(open_page: Any, data: bytes) -> None:
     app = open_page("model", model="digits-mlp")
