@@ -240,7 +240,7 @@ def _restore(found: address.Address) -> Session:
             now = replace(now, ratios=opened[0], locked=opened[1])
         else:
             restored.note = (
-                restored.note or "The ratios in this link belong to another network; none are set."
+                restored.note or "The ratios in this link are of another network; none are set."
             )
     restored.history = History(now)
     return restored
