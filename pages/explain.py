@@ -15,9 +15,11 @@ with shell.errors_here():
         view.offer_recipe(session)
     question = view.ask(session)
     found = view.compare(session, question, images)
-    left, right = st.columns([7, 4], gap="large")
+    view.answer(session, question, images, found)
+    left, right = st.columns(2, gap="large")
     with left:
-        view.answer(session, question, images, found)
+        shell.section("Over all compared images")
+        view.similarity(session, question, images, found)
     with right:
         shell.section(
             "Which units matter",

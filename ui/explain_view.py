@@ -115,24 +115,36 @@ def compare(session: Session, question: Question, images: Sequence[int]) -> Comp
 
 
 def answer(session: Session, question: Question, images: Sequence[int], found: Comparison) -> None:
-    """Cards, gallery and distribution."""
-    dense = cache.dense_report(session.model_id).predictions[list(images)]
-    pruned = cache.pruned_report(session.model_id, session.recipe).predictions[list(images)]
-    changed = (dense != pruned).numpy()
+    """Cards and gallery."""
+    changed = _changed(session, images)
     defined = found.similarity[~found.similarity.isnan()].numpy()
     _cards(defined, changed, len(images))
     order = _order(question.way, found, changed)
-    if len(order):
-        samples = [_sample(session, images, found, int(place)) for place in order]
-        figure, data = figures.gallery(samples, EXPLAINERS[question.method].label, charts.colours())
-        charts.show(figure, data, key="gallery", name=f"{session.model} {question.method} maps")
-    else:
+    if not len(order):
         st.info("No prediction among the compared images flipped.", icon=":material/check:")
+        return
+    samples = [_sample(session, images, found, int(place)) for place in order]
+    figure, data = figures.gallery(samples, EXPLAINERS[question.method].label, charts.colours())
+    charts.show(figure, data, key="gallery", name=f"{session.model} {question.method} maps")
+
+
+def similarity(session: Session, question: Question, images: Sequence[int], found: Comparison) -> None:
+    """How alike the maps of all compared images are."""
     known = ~found.similarity.isnan().numpy()
     figure, data = figures.similarity(
-        found.similarity.numpy()[known], changed[known], np.array(images)[known], charts.colours()
+        found.similarity.numpy()[known],
+        _changed(session, images)[known],
+        np.array(images)[known],
+        charts.colours(),
     )
     charts.show(figure, data, key="similarity", name=f"{session.model} {question.method} similarity")
+
+
+def _changed(session: Session, images: Sequence[int]) -> np.ndarray:
+    """(images,) bool: whose prediction is another after pruning."""
+    dense = cache.dense_report(session.model_id).predictions[list(images)]
+    pruned = cache.pruned_report(session.model_id, session.recipe).predictions[list(images)]
+    return (dense != pruned).numpy()
 
 
 def _cards(similarity: np.ndarray, changed: np.ndarray, n: int) -> None:

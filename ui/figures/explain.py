@@ -83,10 +83,18 @@ def gallery(samples: list[Sample], method: str, colours: Palette) -> tuple[go.Fi
         )
     for row, label in enumerate(("image", "dense", "pruned"), start=1):
         figure.update_yaxes(title_text=label, row=row, col=1)
-    figure.update_xaxes(showticklabels=False, showgrid=False, constrain="domain")
-    figure.update_yaxes(showticklabels=False, showgrid=False, autorange="reversed")
-    figure.update_layout(title=f"Where the two networks look: {method}", height=3 * COLUMN + 150)
-    figure.update_layout(margin={"t": 110, "b": 30})
+    figure.update_xaxes(showticklabels=False, showgrid=False, ticks="", constrain="domain")
+    figure.update_yaxes(
+        showticklabels=False, showgrid=False, ticks="", autorange="reversed", constrain="domain"
+    )
+    for axis in figure.select_yaxes():  # square pixels
+        axis.scaleanchor = axis.anchor
+    figure.for_each_annotation(lambda note: note.update(font={"size": 12}))
+    figure.update_layout(
+        title=f"Where the two networks look: {method}",
+        height=3 * COLUMN + 120,
+        margin={"t": 90, "b": 30},
+    )
     return figure, _gallery_data(samples)
 
 
