@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 from torch import Tensor, nn
 
 from pruning.groups import Group, Structure, find_structure
-from pruning.latency import Timing, measure_latency
+from pruning.latency import FEWEST, Timing, measure_latency
 from pruning.plan import kept_count
 from pruning.sensitivity.result import FROZEN, Count, Share, read_json
 from pruning.sensitivity.scan import coarse_first
@@ -30,7 +30,8 @@ class LatencyPoint(BaseModel):
         size: units of the group.
         dense: median seconds of the dense network in these turns.
         saved: seconds saved per forward; negative = slower.
-        interval: 95 % interval of `saved`.
+        interval: 95 % interval of `saved`; the whole range if there were too few turns for one.
+        turns: how often each of the two was timed.
         warning: in words, why it should not be trusted; empty if nothing speaks against it.
     """
 
@@ -43,12 +44,13 @@ class LatencyPoint(BaseModel):
     dense: Seconds
     saved: Seconds
     interval: tuple[Seconds, Seconds]
+    turns: Count
     warning: str = ""
 
     @property
     def certain(self) -> bool:
-        """Whether the interval leaves no doubt that the time differs."""
-        return not self.interval[0] <= 0 <= self.interval[1]
+        """Whether the turns were enough for an interval, and it leaves no doubt that the time differs."""
+        return self.turns >= FEWEST and not self.interval[0] <= 0 <= self.interval[1]
 
 
 class LatencyScan(BaseModel):
@@ -185,5 +187,6 @@ def _point(group: Group, ratio: float, kept: int, timing: Timing) -> LatencyPoin
         dense=dense,
         saved=saved,
         interval=(low, high),
+        turns=timing.n,
         warning=timing.warning,
     )

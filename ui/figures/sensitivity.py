@@ -14,6 +14,7 @@ from ui.figures.theme import Palette, fade, scale
 from ui.figures.weights import text
 
 ROW = 27  # pixels of a heat map's row
+RUIN = 20  # points of accuracy lost: beyond, shades say nothing more
 FEW_CELLS = 14  # columns up to which a cell's number is readable
 
 
@@ -40,11 +41,11 @@ def curves(scan: Scan, measure: str, allowed: float, colours: Palette) -> tuple[
     """One line a key, over the ratio at which it alone was pruned.
 
     Args:
-        measure: "accuracy" or "loss".
+        measure: "accuracy", "close-up" (accuracy near the dense network's) or "loss".
         allowed: percentage points of accuracy that may be lost; drawn as a line, for accuracy only.
     """
     figure = go.Figure()
-    accuracy = measure == "accuracy"
+    accuracy = measure != "loss"
     for key, colour in zip(scan.keys, depth_colours(len(scan.keys), colours), strict=True):
         points = scan.curve(key)
         if not points:
@@ -60,29 +61,43 @@ def curves(scan: Scan, measure: str, allowed: float, colours: Palette) -> tuple[
             text=["nothing pruned", *(_point(p) for p in points)],
             hovertemplate=f"<b>{text(key)}</b><br>%{{text}}<extra></extra>",
         )
+    end = 100 * max(scan.ratios) + 2
     if accuracy:
-        low, high = (100 * bound for bound in scan.dense.interval)
-        figure.add_hrect(low, high, fillcolor=fade(colours.dense, 0.09), line_width=0, layer="below")
-        limit = 100 * scan.dense.accuracy - allowed
-        figure.add_hline(
-            limit,
-            line={"color": colours.pruned, "width": 1.3, "dash": "dash"},
-            annotation={"text": f"{allowed:g} points lost", "font": {"color": colours.pruned, "size": 11}},
-            annotation_position="bottom left",
-        )
+        _dense_band(figure, scan, allowed, end, colours)
     what = "Accuracy" if accuracy else "Loss"
     figure.update_layout(
         title=f"{what} when one alone is pruned, {scan.n:,} {scan.split} images",
-        height=max(430, 100 + 19 * len(scan.keys)),
+        height=max(520, 120 + 19 * len(scan.keys)),
         hovermode="closest",
         hoverdistance=40,
-        xaxis={"title": "pruning ratio, %", "range": [0, 100 * max(scan.ratios) + 2]},
-        yaxis={"title": "accuracy, %"}
-        if accuracy
-        else {"title": "cross-entropy, nats", "rangemode": "tozero"},
+        xaxis={"title": "pruning ratio, %", "range": [0, end], "dtick": 10},
+        yaxis=_value_axis(scan, measure, allowed),
         legend={"font": {"size": 11}, "tracegroupgap": 0, "itemwidth": 30},
     )
     return figure, table(scan)
+
+
+def _dense_band(figure: go.Figure, scan: Scan, allowed: float, end: float, colours: Palette) -> None:
+    """The dense network's interval, and the accuracy that may be reached at worst."""
+    low, high = (100 * bound for bound in scan.dense.interval)
+    figure.add_hrect(low, high, fillcolor=fade(colours.dense, 0.09), line_width=0, layer="below")
+    figure.add_scatter(
+        x=[0, end],
+        y=[100 * scan.dense.accuracy - allowed] * 2,
+        mode="lines",
+        line={"color": colours.pruned, "width": 1.4, "dash": "dash"},
+        name=f"{allowed:g} point{'s' * (allowed != 1)} lost",
+        hoverinfo="skip",
+    )
+
+
+def _value_axis(scan: Scan, measure: str, allowed: float) -> dict[str, object]:
+    if measure == "loss":
+        return {"title": "cross-entropy, nats", "rangemode": "tozero"}
+    if measure == "accuracy":
+        return {"title": "accuracy, %"}
+    top = 100 * max(scan.dense.interval[1], *(point.accuracy for point in scan.points))
+    return {"title": "accuracy, %", "range": [100 * scan.dense.accuracy - max(3.0, 3 * allowed), top + 0.2]}
 
 
 def heat_map(scan: Scan, prunable: dict[str, float], colours: Palette) -> tuple[go.Figure, pd.DataFrame]:
@@ -95,7 +110,6 @@ def heat_map(scan: Scan, prunable: dict[str, float], colours: Palette) -> tuple[
     points = {(p.key, p.ratio): p for p in scan.points}
     grid = [[points.get((key, ratio)) for ratio in scan.ratios] for key in scan.keys]
     change = [[None if p is None else 100 * (p.accuracy - scan.dense.accuracy) for p in row] for row in grid]
-    known = [value for row in change for value in row if value is not None]
     figure = go.Figure(
         go.Heatmap(
             z=change,
@@ -108,11 +122,15 @@ def heat_map(scan: Scan, prunable: dict[str, float], colours: Palette) -> tuple[
             hovertemplate="<b>%{y}</b><br>%{customdata}<br>%{text} points<extra></extra>",
             hoverongaps=False,
             colorscale=scale((*colours.diverging[:5], colours.surface)),
-            zmin=min([-5.0, *known]),
+            zmin=-RUIN,
             zmax=0,
             xgap=1,
             ygap=1,
-            colorbar={"title": {"text": "points"}},
+            colorbar={
+                "title": {"text": "points"},
+                "tickvals": [0, -5, -10, -15, -RUIN],
+                "ticktext": ["0", "−5", "−10", "−15", f"−{RUIN} or worse"],
+            },
         )
     )
     for row, key in enumerate(scan.keys):
@@ -139,7 +157,7 @@ def time_saved(
     found = {(p.key, p.ratio): p for p in points}
     grid = [[found.get((key, ratio)) for ratio in ratios] for key in keys]
     share = [[None if p is None else 100 * p.saved / p.dense for p in row] for row in grid]
-    limit = max([5.0, *(abs(value) for row in share for value in row if value is not None)])
+    limit = min(100.0, max([5.0, *(abs(value) for row in share for value in row if value is not None)]))
     figure = go.Figure(
         go.Heatmap(
             z=share,

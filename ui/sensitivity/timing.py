@@ -6,6 +6,7 @@ from functools import partial
 
 import streamlit as st
 
+from pruning.latency import FEWEST
 from pruning.recipe import Granularity
 from ui import cache, charts, shell
 from ui.figures import sensitivity as figures
@@ -80,7 +81,7 @@ def _results(choice: work.TimeChoice, polling: bool) -> None:
     st.caption(
         f"Measured: {len(points):,} of {choice.points:,} points, {choice.batch_size} image"
         f"{'s' * (choice.batch_size > 1)} per forward{threads}. A dot: no difference can be told "
-        f"({doubtful:,} points, their 95 % interval contains 0).",
+        f"({doubtful:,} points: the 95 % interval contains 0, or under {FEWEST} turns fitted in).",
         help="The interval is that of a median by the sign test: W. R. Thompson 1936, Annals of Mathematical "
         "Statistics 7. Holds for this machine only.",
     )

@@ -122,13 +122,13 @@ def _allowed(scan: Scan) -> float:
 def _curves(choice: Choice, scan: Scan, allowed: float) -> None:
     measure = st.segmented_control(
         "Curves of",
-        ["accuracy", "loss"],
+        ["accuracy", "close-up", "loss"],
         default="accuracy",
         required=True,
         key="curves-of",
-        label_visibility="collapsed",
         persist_state="session",
-        help="Loss: mean cross-entropy in nats; it moves before answers flip.",
+        help="Close-up: accuracy near the dense network's. Loss: mean cross-entropy in nats; it moves before "
+        "answers flip. Shaded: the dense network's 95 % interval.",
     )
     figure, data = figures.curves(scan, measure or "accuracy", allowed, charts.colours())
     charts.show(figure, data, key="curves", name=f"{choice.label} sensitivity", highlight=True)
@@ -167,16 +167,18 @@ def ranking(choice: Choice, scan: Scan, allowed: float) -> pd.DataFrame:
 def _table(choice: Choice, scan: Scan, allowed: float) -> pd.DataFrame:
     """The ranked table; its rows."""
     ranked = ranking(choice, scan, allowed)
-    shown = ranked.assign(ratio=100 * ranked["ratio"])
+    counts = [f"{kept:,} of {size:,}" for kept, size in zip(ranked["kept"], ranked["size"], strict=True)]
+    shown = ranked.assign(ratio=100 * ranked["ratio"], kept=counts).drop(columns="size")
     unit = "Group" if choice.granularity == "channel" else "Layer"
     number = st.column_config.NumberColumn
     st.dataframe(
         shown,
         hide_index=True,
-        height=min(330, 37 + 35 * len(shown)),
+        height="content" if len(shown) <= 12 else 420,
         key="ranking",
+        column_order=["key", "ratio", "lost", "saved", "kept"],
         column_config={
-            "key": st.column_config.TextColumn(unit, pinned=True),
+            "key": st.column_config.TextColumn(unit),
             "ratio": st.column_config.ProgressColumn(
                 "Prunable to",
                 min_value=0,
@@ -184,14 +186,13 @@ def _table(choice: Choice, scan: Scan, allowed: float) -> pd.DataFrame:
                 format="%.0f %%",
                 help=f"The largest measured ratio up to which no point loses more than {allowed:g} points.",
             ),
-            "lost": number("Lost, points", format="%.1f", help="Accuracy lost there; negative: gained."),
-            "kept": number("Kept", format="localized"),
-            "size": number("Of", format="localized"),
+            "lost": number("Lost", format="%.1f pt", help="Points of accuracy lost there; negative: gained."),
             "saved": number(
-                "Parameters saved, %",
-                format="%.1f",
-                help="Of the whole network's, if only this one is pruned.",
+                "Saved",
+                format="%.1f %%",
+                help="Share of the network's parameters, if only this one is pruned.",
             ),
+            "kept": "Kept",
         },
         alt=f"How far each {unit.lower()} can be pruned within {allowed:g} points",
     )
@@ -202,7 +203,7 @@ def _recipe(choice: Choice, found: work.Found, ranked: pd.DataFrame) -> None:
     """What the whole table would come to, and the button that makes it the recipe."""
     scan, session = found.scan, state.session()
     assert scan is not None
-    cut = ranked[ranked["ratio"] > 0]
+    cut = ranked[ranked["kept"] < ranked["size"]]
     ratios = {key: float(ratio) for key, ratio in zip(cut["key"], cut["ratio"], strict=True)}
     kept = {key: int(count) for key, count in zip(cut["key"], cut["kept"], strict=True)}
     costs = cache.cost_model(choice.model_id)
@@ -210,19 +211,19 @@ def _recipe(choice: Choice, found: work.Found, ranked: pd.DataFrame) -> None:
     predicted = scan.predict(ratios)
     with st.grid(3, min_column_width=110):
         less = 1 - cost.nonzero / costs.dense.parameters
-        st.metric("Parameters saved", f"{less:.0%}", border=True, help="All rows together, counted exactly.")
+        st.metric("Parameters", _minus(less), border=True, help="All rows together, counted exactly.")
         st.metric(
-            "MACs saved",
-            f"{1 - cost.macs / costs.dense.macs:.0%}",
+            "MACs",
+            _minus(1 - cost.macs / costs.dense.macs),
             border=True,
             help="All rows together, counted exactly. Zeros in place save none.",
         )
         st.metric(
-            "Accuracy, predicted",
+            "Predicted",
             "unknown" if predicted is None else f"{100 * predicted:.1f} %",
             border=True,
-            help=f"All rows together, predicted from {scan.n:,} validation images as if the losses of each "
-            "added up. The Prune page measures it; expect less where many layers are cut at once.",
+            help=f"Accuracy of all rows together, predicted from {scan.n:,} validation images as if the "
+            "losses of each added up. The Prune page measures it; expect less where much is cut at once.",
         )
     if st.button(
         "Make this table the recipe",
@@ -244,6 +245,10 @@ def _recipe(choice: Choice, found: work.Found, ranked: pd.DataFrame) -> None:
             ratios={key: r for key, r in {**ratios, **(locked if same else {})}.items() if r},
         )
         st.switch_page("pages/prune.py")
+
+
+def _minus(share: float) -> str:
+    return f"−{share:.0%}" if share >= 0.005 else "0%"
 
 
 def _ratios(scan: Scan) -> str:

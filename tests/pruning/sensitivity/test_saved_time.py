@@ -65,13 +65,16 @@ def test_the_budget_is_shared_and_a_stop_ends_it(net: nn.Module) -> None:
 
 
 def test_certain_means_that_the_interval_leaves_no_doubt() -> None:
-    def point(low: float, high: float) -> LatencyPoint:
-        return LatencyPoint(key="a", ratio=0.5, kept=1, size=2, dense=1.0, saved=0.1, interval=(low, high))
+    def point(low: float, high: float, turns: int = 50) -> LatencyPoint:
+        return LatencyPoint(
+            key="a", ratio=0.5, kept=1, size=2, dense=1.0, saved=0.1, interval=(low, high), turns=turns
+        )
 
     assert point(0.05, 0.2).certain
     assert point(-0.2, -0.05).certain
     assert not point(-0.05, 0.2).certain
     assert not point(0.0, 0.2).certain
+    assert not point(0.05, 0.2, turns=5).certain
 
 
 def test_wrong_arguments_and_texts_are_named(net: nn.Module) -> None:

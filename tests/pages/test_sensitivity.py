@@ -1,0 +1,131 @@
+"""The Sensitivity page without a browser: the scan starts by itself, grows, stops, is found again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pruning import store
+from ui import cache, scans
+from ui.jobs import Job
+
+Open = Callable[..., Any]
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PRUNING_CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr(scans, "_known", {})
+    cache.jobs.clear()
+
+
+def wait(app: Any, seconds: float = 60) -> None:
+    """Until no job of this server is busy, then look again."""
+    end = time.monotonic() + seconds
+    while any(job.busy for job in cache.jobs()._jobs.values()):
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    app.run()
+    assert not app.exception
+
+
+def asked() -> list[Job]:
+    """The scans that this server was asked for."""
+    return [job for (kind, _), job in cache.jobs()._jobs.items() if kind == "scan"]
+
+
+def labels(app: Any) -> set[str]:
+    return {button.label for button in app.button}
+
+
+def test_the_default_scan_starts_by_itself_and_becomes_a_recipe(open_page: Open) -> None:
+    app = open_page("sensitivity", model="digits-mlp")
+    wait(app)
+    assert any("18 points, each on 360 validation images" in caption.value for caption in app.caption)
+    assert len(app.dataframe[0].value) == 2
+    app.slider(key="loss-allowed").set_value(5.0).run()
+    session = app.session_state["pruning-session"]
+    scan = scans.latest(session.model_id, "channel", "l2")
+    assert scan is not None
+    expected = {key: ratio for key, ratio in scan.prunable(5.0).items() if ratio}
+    assert expected
+    app.button(key="make-recipe").click().run()
+    assert dict(session.ratios) == pytest.approx(expected)
+    assert app.title[0].value == "Prune"
+    session.undo()
+    assert not session.ratios
+
+
+def test_a_scan_is_found_again_by_a_new_server(open_page: Open) -> None:
+    wait(open_page("sensitivity", model="digits-mlp"))
+    cache.jobs.clear()  # a restart
+    scans._known.clear()
+    app = open_page("sensitivity", model="digits-mlp")
+    assert "Make this table the recipe" in labels(app)
+    assert not asked()
+
+
+def test_a_stopped_scan_is_kept_and_goes_on(open_page: Open) -> None:
+    app = open_page("sensitivity", model="digits-mlp", grid="25, 50, 75 %")
+    wait(app)
+    (job,) = asked()
+    whole = job.result
+    half = type(whole)(
+        **{**{n: getattr(whole, n) for n in type(whole).model_fields}, "points": whole.points[:2]}
+    )
+    store.save_scan(job.key, half)
+    cache.jobs.clear()
+    scans._known.clear()
+    app.run()
+    assert any("Stopped after 2 of 6 points" in text.value for text in app.markdown)
+    next(button for button in app.button if button.label == "Go on").click().run()
+    wait(app)
+    (again,) = asked()
+    assert again.total == 4
+    assert again.result == whole
+
+
+def test_looking_at_single_weights_leaves_the_prune_page_as_it_is(open_page: Open) -> None:
+    app = open_page("sensitivity", model="digits-mlp")
+    session = app.session_state["pruning-session"]
+    session.set_ratios({"hidden.fc1": 0.5})
+    app.segmented_control(key="look-channel").set_value("weight").run()
+    wait(app)
+    assert len(app.dataframe[0].value) == 3
+    assert session.granularity == "channel"
+    assert dict(session.ratios) == {"hidden.fc1": 0.5}
+
+
+def test_a_bad_grid_gets_one_sentence(open_page: Open) -> None:
+    app = open_page("sensitivity", model="digits-mlp")
+    app.selectbox(key="grid").set_value("Own list").run()
+    app.text_input(key="own-grid").set_value("ten").run()
+    assert [error.value[:10] for error in app.error] == ["Give up to"]
+    app.text_input(key="own-grid").set_value("30, 60").run()
+    assert not app.error
+    wait(app)
+
+
+def test_without_data_there_is_one_sentence_and_the_time(
+    open_page: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PRUNING_DATA_DIR", "/nowhere")
+    cache.task_named.clear()
+    app = open_page("sensitivity", model="mnist-lenet-300-100")
+    assert any("PRUNING_DATA_DIR" in info.value for info in app.info)
+    assert any(label.startswith("Measure") for label in labels(app))
+
+
+def test_time_is_measured_and_found_again(open_page: Open) -> None:
+    app = open_page("sensitivity", model="digits-mlp", grid="25, 50, 75 %")
+    wait(app)
+    app.button(key="start-time").click().run()
+    wait(app)
+    assert any("6 of 6 points" in caption.value for caption in app.caption)
+    cache.jobs.clear()
+    app.run()
+    assert any("6 of 6 points" in caption.value for caption in app.caption)

@@ -1,0 +1,93 @@
+"""Pure parts of the Sensitivity page: the grid of ratios, the figures, durations."""
+
+from __future__ import annotations
+
+import pytest
+
+from pruning.sensitivity import LatencyPoint, Measured, Scan, ScanPoint
+from ui.figures import sensitivity as figures
+from ui.figures.theme import DARK, LIGHT
+from ui.sensitivity.choice import parse_grid
+from ui.sensitivity.status import duration
+
+HOSTILE = "<b>a</b><img src=x>"
+
+
+def scan(*, points: bool = True) -> Scan:
+    measured = {"interval": (0.4, 0.9), "loss": 0.5, "size": 10}
+    found = (
+        ScanPoint(key=HOSTILE, ratio=0.5, kept=5, accuracy=0.9, **measured),
+        ScanPoint(key=HOSTILE, ratio=0.9, kept=1, accuracy=0.3, **measured),
+        ScanPoint(key="b", ratio=0.9, kept=1, accuracy=0.8, **{**measured, "loss": None}),
+    )
+    return Scan(
+        model=None,
+        task="digits",
+        split="validation",
+        granularity="channel",
+        criterion="l2",
+        seed=0,
+        n=100,
+        classes=10,
+        keys=(HOSTILE, "b"),
+        ratios=(0.5, 0.9),
+        dense=Measured(accuracy=0.92, interval=(0.85, 0.96), loss=0.3),
+        points=found if points else (),
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "ratios"),
+    [
+        ("10, 25.5, 50", (0.1, 0.255, 0.5)),
+        ("50% 10%", (0.1, 0.5)),
+        ("10-90/10", (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)),
+        ("5-95/45", (0.05, 0.5, 0.95)),
+        ("100;100", (1.0,)),
+    ],
+)
+def test_a_grid_is_read(text: str, ratios: tuple[float, ...]) -> None:
+    assert parse_grid(text) == ratios
+
+
+@pytest.mark.parametrize("text", ["", "abc", "0, 10", "101", "10-90/0", "nan", "1.2.3", "0.1-99/0.1", "-5"])
+def test_a_bad_grid_gets_one_sentence(text: str) -> None:
+    with pytest.raises(ValueError, match=r"^Give up to 40 ratios.*\.$"):
+        parse_grid(text)
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(0.1, "1 s"), (42, "42 s"), (600, "10 min"), (7200, "2.0 h")])
+def test_durations(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
+
+
+@pytest.mark.parametrize("measure", ["accuracy", "close-up", "loss"])
+def test_each_key_has_one_curve_from_the_dense_network_on(measure: str) -> None:
+    figure, data = figures.curves(scan(), measure, 1.0, LIGHT)
+    first = next(trace for trace in figure.data if "img" in trace.name)
+    assert list(first.x) == [0, 50, 90]
+    assert list(first.y) == pytest.approx([0.3, 0.5, 0.5] if measure == "loss" else [92, 90, 30])
+    assert "<img" not in figure.to_json().replace("\\u003c", "<")
+    assert len(data) == 4
+    assert len([t for t in figure.data if "lost" in t.name]) == (measure != "loss")
+
+
+def test_the_heat_map_marks_how_far_each_key_can_go() -> None:
+    figure, data = figures.heat_map(scan(), {HOSTILE: 0.5, "b": 0.0}, DARK)
+    (row, other) = figure.data[0].z
+    assert row == pytest.approx((-2, -62))
+    assert other[0] is None  # not measured yet
+    assert other[1] == pytest.approx(-12)
+    assert [shape.x0 for shape in figure.layout.shapes] == [0.5]
+    assert data["change, points"].tolist() == pytest.approx([0, -2, -62, -12])
+
+
+def test_a_doubtful_saving_is_a_dot() -> None:
+    about = {"ratio": 0.5, "kept": 1, "size": 2, "dense": 1e-3, "turns": 50}
+    points = [
+        LatencyPoint(key="a", saved=4e-4, interval=(3e-4, 5e-4), **about),
+        LatencyPoint(key="b", saved=1e-4, interval=(-1e-4, 2e-4), **about),
+    ]
+    figure, data = figures.time_saved(["a", "b", "c"], [0.5], points, LIGHT)
+    assert [row[0] for row in figure.data[0].text] == ["40", "·", ""]
+    assert len(data) == 2
