@@ -22,7 +22,7 @@ with shell.errors_here():
         ):
             st.page_link(f"pages/{page}.py", label=label, icon=":material/arrow_forward:")
         st.space("stretch")
-        setting = cards.choose_setting()
+        setting = cards.choose_setting(session)
     with top:
         cards.cards(session, setting)
 

@@ -133,6 +133,12 @@ class JobManager:
         """The job that computes, or computed, exactly this."""
         return self._jobs.get((kind, key))
 
+    def forget(self, kind: str, key: str) -> None:
+        """Drop an ended job and its result, so that the next request computes it anew."""
+        with self._lock:
+            if (kind, key) in self._jobs and not self._jobs[kind, key].busy:
+                del self._jobs[kind, key]
+
     def of(self, owner: str, kind: str | None = None) -> list[Job]:
         """The jobs that this visitor asked for, the latest first."""
         with self._lock:

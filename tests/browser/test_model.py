@@ -10,9 +10,9 @@ def test_a_new_user_sees_what_the_network_is(app: App) -> None:
     page.get_by_test_id("stMetricValue").filter(has_text=" ms").wait_for()  # measured in the background
     figures = page.get_by_test_id("stMetricValue").all_inner_texts()
     assert any(text.endswith("%") for text in figures)
-    graph = page.locator(".st-key-model-graph svg")
+    graph = page.locator(".st-key-model-graph svg:has(g.graph)")
     graph.wait_for()
-    names = graph.locator(".node text").all_inner_texts()
+    names = graph.locator(".node text").all_text_contents()
     assert {"input", "conv", "stages.stage1.0.conv2", "head", "output"} <= set(names)
     colours = {
         name: graph.locator(".node", has_text=name).first.locator("path").first.get_attribute("stroke")

@@ -61,6 +61,10 @@ def test_latency_follows_its_settings(open_page: Open) -> None:
     app.selectbox(key="latency-batch").set_value(32).run()
     run_until(app, lambda: card(app, "Latency").value.endswith(" ms"))
     assert "batch 32" in card(app, "Latency").delta
+    again = next(button for button in app.button if button.label == "Measure again")
+    again.click().run()
+    assert "measuring" in card(app, "Latency").delta
+    run_until(app, lambda: card(app, "Latency").value.endswith(" ms"))
 
 
 def test_wrong_images_can_come_first(open_page: Open) -> None:

@@ -16,7 +16,7 @@ from ui.model.answers import order
 
 def test_a_containers_area_is_what_lies_in_it_and_its_own() -> None:
     parts = [Part("", "net", 1), Part("a", "block", 2), Part("a.x", "linear", 3), Part("b", "linear", 4)]
-    figure, data = figures.treemap("title", "Net", parts, "ms", LIGHT)
+    figure, data = figures.treemap("title", "Net", parts, "ms", ["linear"], LIGHT)
     drawn = figure.data[0]
     sizes = dict(zip(drawn.ids, drawn.values, strict=True))
     assert sizes["/"] == 10

@@ -52,7 +52,7 @@ class Sample:
 
 
 def treemap(
-    title: str, network: str, parts: Sequence[Part], unit: str, colours: Palette
+    title: str, network: str, parts: Sequence[Part], unit: str, kinds: Sequence[str], colours: Palette
 ) -> tuple[go.Figure, pd.DataFrame]:
     """Nested areas, one a module; the area is its share of the network's total.
 
@@ -61,11 +61,12 @@ def treemap(
         network: label of the whole.
         parts: their values add up to the total.
         unit: of the values, for hover texts.
+        kinds: in the order of their colours, so that several figures agree; others follow.
     """
     total = sum(part.value for part in parts) or 1.0
     rows = _nested(parts)
-    kinds = list(dict.fromkeys(part.kind for part in sorted(parts, key=lambda part: -part.value)))
-    hue = {kind: colours.series[place % len(colours.series)] for place, kind in enumerate(kinds)}
+    order = dict.fromkeys([*kinds, *(part.kind for part in parts)])
+    hue = {kind: colours.series[place % len(colours.series)] for place, kind in enumerate(order)}
     shares = [value / total for _, _, value in rows]
     figure = go.Figure(
         go.Treemap(

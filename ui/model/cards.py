@@ -21,7 +21,7 @@ TERMS = {
     "MAC is one multiplication and one addition. Exact.",
     "File size": "Bytes of the weights as a .safetensors file, header included. Exact.",
     "Latency": "Measured time of one forward pass on this processor: the median, and the middle half "
-    "of the times (quartiles). Measured again at every start of the server.",
+    "of the times (quartiles). Change batch size and threads, or measure again, under Latency settings.",
     "Can be cut": "Units (filters, neurons, heads) that can really be removed, in groups that must go "
     "together: one ratio for each group. Single weights can be masked besides.",
 }
@@ -49,7 +49,7 @@ def _grid(session: Session, setting: Setting, waiting: bool) -> None:
         st.rerun()  # the rest of the page learns of it, and the polling ends
 
 
-def choose_setting() -> Setting:
+def choose_setting(session: Session) -> Setting:
     """How latency is measured, behind a button."""
     with st.popover("Latency settings", icon=":material/speed:", type="tertiary"):
         batch = st.selectbox(
@@ -68,7 +68,14 @@ def choose_setting() -> Setting:
             persist_state="session",
             help="Threads that PyTorch may use in one operation.",
         )
-    return Setting(int(batch), int(threads))
+        setting = Setting(int(batch), int(threads))
+        st.button(
+            "Measure again",
+            on_click=measured.forget,
+            args=(session.model_id, setting),
+            help="If the machine was busy with something else.",
+        )
+    return setting
 
 
 def _waiting(session: Session, setting: Setting) -> bool:

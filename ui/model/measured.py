@@ -99,6 +99,12 @@ def start(model_id: str, setting: Setting) -> None:
     _submit("dense-latency", repr((model_id, setting)), measure_latency)
 
 
+def forget(model_id: str, setting: Setting) -> None:
+    """Drop the times, so that they are measured again."""
+    for kind in ("dense-latency", "layer-times"):
+        cache.jobs().forget(kind, repr((model_id, setting)))
+
+
 def start_layers(model_id: str, setting: Setting) -> None:
     """Begin to measure the time by module, unless it is known."""
     loaded = cache.model(model_id)

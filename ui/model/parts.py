@@ -68,14 +68,16 @@ def _times(session: Session, label: str, setting: Setting, waiting: bool) -> Non
         how = f"batch {setting.batch_size}, {setting.threads} thread{'s' * (setting.threads > 1)}"
         _draw(session, f"Time by module: {total:.2f} ms in all, measured, {how}", label, parts, "ms")
         st.caption(
-            "Medians over repeated forwards; single modules scatter by some percent.",
+            "Medians over repeated forwards; single modules scatter, more so on a busy machine.",
             help="Layers are timed by hooks on a copy; what containers do themselves (additions, attention "
             "products, calls) is the remainder to the time of the untouched network.",
         )
 
 
 def _draw(session: Session, title: str, label: str, parts: list[Part], unit: str) -> None:
-    figure, data = figures.treemap(title, label, parts, unit, charts.colours())
+    layers = sorted(cache.layers(session.model_id), key=lambda layer: -layer.parameters)
+    kinds = list(dict.fromkeys(layer.kind for layer in layers))
+    figure, data = figures.treemap(title, label, parts, unit, kinds, charts.colours())
     charts.show(figure, data, key="treemap", name=f"{session.model} {unit} by module")
 
 
