@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 from harness import serve
+
+pytest.importorskip("playwright.sync_api", reason="no Playwright: pip install -r requirements-test.txt")
 from playwright.sync_api import Locator, Page, expect
 
 from pruning.plan import kept_count
