@@ -38,7 +38,7 @@ def test_from_the_first_page_to_a_network_that_loads_elsewhere(app: App, tmp_pat
     assert not app.exceptions
 
     app.switch("Export")
-    page.get_by_text("predictions the same").wait_for()
+    page.get_by_test_id("stAlertContentSuccess").get_by_text("predictions the same").wait_for()
     with page.expect_download() as waiting:
         page.get_by_role("button", name="All as .zip").click()
     archive = tmp_path / "export.zip"
