@@ -10,6 +10,7 @@ from html import escape
 
 from pruning import Report, Timing
 from pruning.evaluate import Interval, paired_difference
+from pruning.latency import FEWEST
 from ui.prune.facts import Facts
 from ui.shell import size
 
@@ -36,8 +37,9 @@ def exact(facts: Facts) -> str:
     form = "In the compact form, which stores only weights that are not zero." if facts.masked else ""
     after = facts.dense_bytes if facts.untouched else facts.bytes
     zeros = dense.parameters - pruned.nonzero if facts.masked else 0
+    zeros_out = "Zeros are not counted." if facts.masked else ""
     return _grid(
-        _reduction("Parameters", pruned.parameters, dense.parameters, _count),
+        _reduction("Parameters", pruned.nonzero, dense.parameters, _count, zeros_out),
         _reduction("MACs", pruned.macs, dense.macs, _count),
         _card(
             "Sparsity",
@@ -102,39 +104,33 @@ def latency(timing: Timing | None, waiting: str = "", images: str = "") -> str:
     """
     if timing is None:
         return _grid(_card("Latency", "", "–", "", "", escape(waiting), cls="px-latency px-words"))
-    conditions = f"batch {timing.batch_size}, {timing.threads} threads, {timing.n} turns"
-    tip = f"One image is {images}. {timing.warning}"
     badge = "measured, noisy" if "noisy" in timing.warning else "measured"
+    conditions = f"batch {timing.batch_size}, {timing.threads} threads"
     spread = f"IQR {_seconds(timing.q1)} – {_seconds(timing.q3)}"
-    if timing.baseline is None or timing.ratio is None or timing.ratio_interval is None:
-        return _grid(
-            _card(
-                "Latency",
-                badge,
-                _seconds(timing.median),
-                spread,
-                _bar(1.0),
-                conditions,
-                cls="px-latency",
-                tip=tip,
-            )
+    tip = f"{timing.n} turns; one image is {images}. {timing.warning}"
+    dense = timing.baseline
+    if dense is None or timing.ratio is None or timing.ratio_interval is None:
+        figure, under, bar, note = (
+            _seconds(timing.median),
+            spread,
+            _bar(1.0),
+            f"{timing.n} turns · {conditions}",
         )
-    low, high = timing.ratio_interval
+    else:
+        low, high = timing.ratio_interval
+        figure, under = _speedup(timing), f"{_seconds(timing.median)}, dense {_seconds(dense.median)}"
+        bar, note = _bar(timing.median / dense.median), f"95 %: {low:.2f} – {high:.2f}× · {conditions}"
+        tip += f" Pruned {spread}, dense IQR {_seconds(dense.q1)} – {_seconds(dense.q3)}."
+    return _grid(_card("Latency", badge, figure, under, bar, note, cls="px-latency", tip=tip))
+
+
+def _speedup(timing: Timing) -> str:
+    """The ratio and what may be said of it; no number where too few turns fitted into the time."""
+    low, high = timing.ratio_interval or (0.0, 0.0)
+    if timing.n < FEWEST:
+        return f"– <small>only {timing.n} turns fitted</small>"
     said = "faster" if low > 1 else "slower" if high < 1 else "no clear difference"
-    return _grid(
-        _card(
-            "Latency",
-            badge,
-            f"{timing.ratio:.2f}× <small>{said}</small>",
-            f"95 %: {low:.2f} – {high:.2f} · {_seconds(timing.median)}, dense "
-            f"{_seconds(timing.baseline.median)}",
-            _bar(timing.median / timing.baseline.median),
-            conditions,
-            cls="px-latency",
-            tip=f"{tip} Pruned {spread}, dense IQR {_seconds(timing.baseline.q1)} – "
-            f"{_seconds(timing.baseline.q3)}.",
-        )
-    )
+    return f"{timing.ratio:.2f}× <small>{said}</small>"
 
 
 def _reduction(name: str, after: int, before: int, show: Callable[[float], str], tip: str = "") -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import streamlit as st
 
-from ui import cache, scans, shell, state
+import pruning
+from ui import cache, scans, state
 from ui.jobs import Job
 from ui.prune.facts import Facts
 from ui.state import Session
@@ -16,11 +17,13 @@ def draw(session: Session, now: Facts) -> None:
     """One line under the board as long as there are no curves."""
     if now.scan is not None:
         return
+    try:
+        cache.task(session.model_id)
+    except pruning.MissingData:  # the accuracy card says so
+        return
     job = _job(session)
     busy = job is not None and job.busy
-    with shell.errors_here():
-        cache.task(session.model_id)  # without data there is nothing to offer
-        st.fragment(_offer, run_every=POLL_S if busy else None)(busy)
+    st.fragment(_offer, run_every=POLL_S if busy else None)(busy)
 
 
 def _offer(drawn_busy: bool) -> None:
@@ -40,8 +43,8 @@ def _offer(drawn_busy: bool) -> None:
         )
         failed = f" The last scan failed: {job.error}" if job is not None and job.state == "failed" else ""
         st.markdown(
-            "No sensitivity scan by this criterion is stored, so there are no curves and no prediction: "
-            f"measure a quick one here, or the full one on [Sensitivity](/sensitivity).{failed}",
+            "No scan by this criterion is stored, so there are no curves and no prediction; "
+            f"[Sensitivity](/sensitivity) measures in full.{failed}",
             width="stretch",
         )
 

@@ -30,7 +30,7 @@ def draw(session: Session, now: Facts) -> None:
         column_config={
             "Row": st.column_config.TextColumn(width="large"),
             ASKED: st.column_config.NumberColumn(
-                min_value=0.0, max_value=100.0, step=0.1, format="%.1f", help="Share asked to be removed."
+                min_value=0.0, max_value=100.0, step=0.01, format="%.2f", help="Share asked to be removed."
             ),
             KEEP: st.column_config.NumberColumn(
                 min_value=0, step=1, format="localized", help="Exact number kept; the ratio follows from it."
@@ -77,11 +77,16 @@ def edited(
             (locks.add if values[LOCK] else locks.discard)(key)
         if key in locked:
             continue
-        if isinstance(values.get(ASKED), int | float):
-            after[key] = values[ASKED] / 100
-        elif isinstance(values.get(KEEP), int | float):
-            after[key] = 1 - min(max(values[KEEP], 0), size) / size
+        asked, keep = _number(values.get(ASKED)), _number(values.get(KEEP))
+        if asked is not None:
+            after[key] = asked / 100
+        elif keep is not None:
+            after[key] = 1 - min(max(keep, 0), size) / size
     return after, frozenset(locks)
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 def _take(session: Session, shown: pd.DataFrame, key: str) -> None:

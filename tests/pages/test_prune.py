@@ -1,0 +1,102 @@
+"""The Prune page without a browser: controls, presets, recipes, models without data."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from ui import cache
+from ui.prune import live
+
+Open = Callable[..., Any]
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Time is measured, but briefly."""
+    monkeypatch.setattr(live, "REST_S", 0.0)
+    monkeypatch.setattr(live, "BUDGET_S", 0.02)
+
+
+def html(app: Any) -> str:
+    return " ".join(element.proto.body for element in app.get("html"))
+
+
+def session(app: Any) -> Any:
+    return app.session_state["pruning-session"]
+
+
+def test_opens_with_every_figure_measured(open_page: Open) -> None:
+    app = open_page("prune", model="digits-mlp")
+    shown = html(app)
+    for name in ("Parameters", "MACs", "Sparsity", "File size", "Accuracy", "Latency"):
+        assert f">{name}</span>" in shown
+    assert "measured on 360 validation images" in shown
+    assert "px-refining" not in shown
+    assert not app.error
+
+
+def test_a_preset_prunes_and_locked_rows_stay(open_page: Open) -> None:
+    app = open_page("prune", model="digits-mlp")
+    session(app).set(locked=frozenset({"hidden.fc1"}))
+    app.run()
+    app.number_input(key="preset-target").set_value(20.0)
+    app.button(key="apply-preset").click().run()
+    assert set(session(app).ratios) == {"hidden.fc2"}
+    app.number_input(key="preset-target").set_value(99.0)
+    app.button(key="apply-preset").click().run()
+    assert any("At most" in info.value for info in app.info)
+    assert set(session(app).ratios) == {"hidden.fc2"}
+
+
+def test_single_weights_say_that_no_time_is_saved(open_page: Open) -> None:
+    app = open_page("prune", model="digits-mlp", c="fpgm")
+    app.segmented_control(key="granularity").set_value("weight").run()
+    assert (session(app).granularity, session(app).criterion) == ("weight", "l2")
+    session(app).set_ratios({"hidden.fc1": 0.5})
+    app.run()
+    assert live.MASKED in html(app)
+    assert "9,600 zeros" in html(app)  # half of 64 x 300
+    assert not app.error
+
+
+@pytest.mark.parametrize("criterion", ["taylor", "wanda", "lamp", "random"])
+def test_every_kind_of_criterion_scores(open_page: Open, criterion: str) -> None:
+    app = open_page("prune", model="digits-mlp")
+    app.selectbox(key="draft-criterion").set_value(criterion).run()
+    assert not app.error
+    assert not app.exception
+
+
+def test_a_criterion_that_does_not_fit_is_said_in_place(open_page: Open) -> None:
+    app = open_page("prune", model="digits-mlp", c="bn_scale")
+    assert app.error
+    app.selectbox(key="draft-criterion").set_value("l1").run()
+    assert not app.error
+
+
+def test_a_recipe_goes_out_and_comes_in(open_page: Open) -> None:
+    app = open_page("prune", model="digits-mlp")
+    session(app).set_ratios({"hidden.fc1": 0.5})
+    app.session_state["prune-tabs"] = "Recipe"
+    app.run()
+    rules = json.loads(app.code[0].value)["rules"]
+    assert rules["hidden.fc1"]["ratio"] == 0.5
+    uploader = app.get("file_uploader")[-1]
+    uploader.set_value(("bad.json", b'{"rules": {"x": 1}}', "application/json")).run()
+    assert any("not valid at rules" in error.value for error in app.error)
+    assert dict(session(app).ratios) == {"hidden.fc1": 0.5}
+
+
+def test_without_data_all_but_accuracy_works(open_page: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PRUNING_DATA_DIR", raising=False)
+    cache.task_named.clear()
+    app = open_page("prune", model="mnist-lenet-300-100")
+    shown = html(app)
+    assert "not measured" in shown
+    assert "mnist.npz" in shown
+    assert "266,610" in shown  # its parameters
+    assert not app.error
