@@ -122,7 +122,8 @@ def _latency(session: Session, setting: Setting) -> None:
     _card(
         "Latency",
         f"{1000 * timing.median:.2f} ms",
-        f"{spread}, {how}, {timing.n} forward{'s' * (timing.n > 1)}",
+        f"{spread}, {how}",
+        f"Median of {timing.n} forward{'s' * (timing.n > 1)}.",
     )
 
 
@@ -134,14 +135,14 @@ def _warning(session: Session, setting: Setting) -> None:
             st.caption(f":material/warning: Latency: {timing.warning}")
 
 
-def _card(label: str, value: str, under: str) -> None:
+def _card(label: str, value: str, under: str, more: str = "") -> None:
     st.metric(
         label,
         value,
         under,
         delta_color="off",
         delta_arrow="off",
-        help=TERMS[label],
+        help=f"{TERMS[label]} {more}".strip(),
         border=True,
         height="stretch",
     )

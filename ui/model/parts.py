@@ -101,7 +101,7 @@ def table(session: Session) -> None:
     st.dataframe(
         data,
         hide_index=True,
-        height=420,
+        height=min(420, 38 + 35 * len(data)),
         key="layer-table",
         column_config={
             "layer": st.column_config.TextColumn(pinned=True, width="medium"),

@@ -86,14 +86,17 @@ def graph(session: Session) -> None:
     """The network's graph, coupled layers in one colour; drawn by the browser, it scrolls."""
     found, layers = _coupling(session), cache.layers(session.model_id)
     groups = cache.structure(session.model_id).by_id
+    drawn = cache.graph(session.model_id)
     text = figures.dot(
-        cache.graph(session.model_id),
+        drawn,
         {layer.name: _detail(layer) for layer in layers},
         {layer: found.hues[group] for layer, group in found.group_of.items()},
         {layer: _tip(layer, groups[group], found) for layer, group in found.group_of.items()},
         charts.colours(),
     )
-    with st.container(height=HEIGHT, key="model-graph", horizontal_alignment="center"):
+    with st.container(
+        height=min(HEIGHT, 60 + 60 * len(drawn.nodes)), key="model-graph", horizontal_alignment="center"
+    ):
         st.graphviz_chart(text, alt=f"Graph of the layers of {session.model}; the table beside it lists them")
 
 
