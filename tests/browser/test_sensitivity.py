@@ -6,6 +6,7 @@ import re
 
 from harness import App
 
+OPACITY = "lines => [...document.querySelectorAll(lines)].map(it => +it.style.opacity).join()"
 LINES = ".st-key-chart-curves .scatterlayer > .trace"
 
 
@@ -39,12 +40,13 @@ def test_hover_highlights_one_curve_and_the_table_becomes_the_recipe(app: App) -
     measured(app)
     page.locator(".st-key-chart-curves .legend .traces").first.hover()
     page.wait_for_function(
-        "lines => [...document.querySelectorAll(lines)].map(it => +it.style.opacity).join() === '1,0.12,0.12'",
+        f"{OPACITY} === '1,0.12,0.12'",
         arg=LINES,
     )
     page.get_by_role("heading", level=1).hover()
     page.wait_for_function(
-        "lines => [...document.querySelectorAll(lines)].every(it => it.style.opacity === '1')", arg=LINES
+        f"{OPACITY} === '1,1,1'",
+        arg=LINES,
     )
     slider = page.get_by_role("slider")
     slider.focus()

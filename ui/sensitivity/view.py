@@ -244,7 +244,8 @@ def _recipe(choice: Choice, found: work.Found, ranked: pd.DataFrame) -> None:
             scope="layer",
             ratios={key: r for key, r in {**ratios, **(locked if same else {})}.items() if r},
         )
-        st.switch_page("pages/prune.py")
+        # Empty, because Streamlit refuses to clear what widgets of this page write there; app.py fills it.
+        st.switch_page("pages/prune.py", query_params={})
 
 
 def _minus(share: float) -> str:
