@@ -118,13 +118,18 @@ def _latency(session: Session, setting: Setting) -> None:
     if timing is None:
         _card("Latency", "…", f"measuring, {how}")
         return
-    spread = f"{1000 * timing.q1:.2f} to {1000 * timing.q3:.2f} ms"
+    spread = f"{_ms(timing.q1)} to {_ms(timing.q3)} ms"
     _card(
         "Latency",
-        f"{1000 * timing.median:.2f} ms",
+        f"{_ms(timing.median)} ms",
         f"{spread}, {how}",
         f"Median of {timing.n} forward{'s' * (timing.n > 1)}.",
     )
+
+
+def _ms(seconds: float) -> str:
+    """Milliseconds with three digits: 0.0312, 1.63, 968, 1,204."""
+    return f"{1000 * seconds:.3g}" if seconds < 0.9995 else f"{1000 * seconds:,.0f}"
 
 
 def _warning(session: Session, setting: Setting) -> None:
