@@ -53,7 +53,7 @@ def main() -> int:
         app = new_app(browser, server)
         page = app.open("prune?model=digits-resnet")
         page.get_by_role("button", name="Measure curves").click()
-        page.locator(".px-accuracy .px-second").wait_for()
+        page.locator(".px-accuracy .px-second").wait_for(timeout=300_000)
         app.ready()
         page.evaluate(WATCH)
         print("digits-resnet, 360 validation images, times in ms")
