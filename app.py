@@ -1,6 +1,11 @@
 """Pruning Explorer's entry: `streamlit run app.py`."""
 
-from ui import shell
+import gc
+
+gc.disable()  # collecting garbage while torch is imported makes the first page half a second later
+from ui import shell  # noqa: E402
+
+gc.enable()
 
 page = shell.boot()
 shell.model_bar()
