@@ -1,4 +1,6 @@
-# make run [PORT=8501] [WATCH=auto]   the app on 127.0.0.1; WATCH=auto reloads changed files
+# make run [PORT=8501] [DATA=folder] [WATCH=auto]
+#                                     the app on 127.0.0.1; DATA holds mnist.npz and cifar10.npz;
+#                                     WATCH=auto reloads changed files
 # make test                           everything that must hold
 # make check | test-engine | test-ui | test-browser   one part of it
 # make bench                          what proves a speed or a paper's table
@@ -17,7 +19,7 @@ endif
 .DEFAULT_GOAL := run
 
 run: .venv/.run-ready
-	$(BIN)/streamlit run app.py --server.port $(PORT) --server.fileWatcherType $(WATCH)
+	$(BIN)/streamlit run app.py --server.port $(PORT) --server.fileWatcherType $(WATCH) $(if $(DATA),-- --data-dir "$(DATA)")
 
 test: check test-engine test-ui test-browser
 	@echo; echo "== all tests passed =="

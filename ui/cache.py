@@ -86,6 +86,13 @@ def model(model_id: str) -> pruning.LoadedModel:
     return loaded
 
 
+@_resource
+def use_data_dir(path: str | None) -> None:
+    """Read data sets from there, if a path is given; the first call decides for the whole server."""
+    if path:
+        pruning.set_data_dir(path)
+
+
 @_resource(max_entries=8)
 def task_named(name: str) -> pruning.Task:
     """The data of this name.

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -30,6 +32,7 @@ UPLOAD_MEGABYTES = 256
 def boot() -> st.Page:
     """Everything that comes before a page: look, session, navigation. The page to run."""
     page = navigation()
+    cache.use_data_dir(data_dir_argument(sys.argv[1:]))
     st.set_page_config(f"{page.title} · Pruning Explorer", page_icon=STATIC / "icon.png", layout="wide")
     state.session()
     state.mark_booted()
@@ -37,6 +40,16 @@ def boot() -> st.Page:
     st.logo(STATIC / f"logo-{'dark' if dark else 'light'}.svg", size="large")
     st.html(STATIC / "style.css")
     return page
+
+
+def data_dir_argument(arguments: Sequence[str]) -> str | None:
+    """FOLDER of `streamlit run app.py -- --data-dir FOLDER`; None leaves it to PRUNING_DATA_DIR."""
+    parser = argparse.ArgumentParser(add_help=False, exit_on_error=False)
+    parser.add_argument("--data-dir")
+    try:
+        return parser.parse_known_args(arguments)[0].data_dir
+    except argparse.ArgumentError:
+        return None
 
 
 def navigation() -> st.Page:

@@ -11,7 +11,7 @@ from streamlit.testing.v1 import AppTest
 
 import pruning
 from ui import state, uploads
-from ui.shell import PAGES
+from ui.shell import PAGES, data_dir_argument
 
 
 def session_of(app: AppTest) -> state.Session:
@@ -116,6 +116,19 @@ def test_weights_of_another_network_are_refused(open_page: Any) -> None:
     app = open_page("model", model="digits-mlp")
     upload(app, as_safetensors({"conv.weight": torch.zeros(3, 3)}))
     assert len(app.error) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "folder"),
+    [
+        (["--data-dir", "/srv/data"], "/srv/data"),
+        (["--data-dir=/srv/data", "--other"], "/srv/data"),
+        (["run", "--data-dir"], None),
+        ([], None),
+    ],
+)
+def test_the_data_directory_can_be_an_argument(arguments: list[str], folder: str | None) -> None:
+    assert data_dir_argument(arguments) == folder
 
 
 def dense(name: str) -> tuple[torch.nn.Module, tuple[torch.Tensor, ...]]:
