@@ -60,7 +60,10 @@ function light(chart, uid) {
   for (const line of chart.querySelectorAll(".scatterlayer > .trace")) {
     const lit = line.classList.contains(`trace${uid}`);
     line.style.opacity = uid && !lit ? 0.12 : 1;
-    for (const path of line.querySelectorAll(".js-line")) path.style.strokeWidth = uid && lit ? "3.5px" : path.dataset.width ??= path.style.strokeWidth;
+    for (const path of line.querySelectorAll(".js-line")) {
+      path.dataset.width ??= path.style.strokeWidth;
+      path.style.strokeWidth = uid && lit ? "3.5px" : path.dataset.width;
+    }
   }
   for (const item of chart.querySelectorAll(".legend .traces"))
     item.querySelector(".legendtext").style.fontWeight = uid && traceOf(item) === uid ? "700" : "";

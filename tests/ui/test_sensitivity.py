@@ -82,12 +82,13 @@ def test_the_heat_map_marks_how_far_each_key_can_go() -> None:
     assert data["change, points"].tolist() == pytest.approx([0, -2, -62, -12])
 
 
-def test_a_doubtful_saving_is_a_dot() -> None:
+def test_a_doubtful_saving_is_said_to_be_one() -> None:
     about = {"ratio": 0.5, "kept": 1, "size": 2, "dense": 1e-3, "turns": 50}
     points = [
         LatencyPoint(key="a", saved=4e-4, interval=(3e-4, 5e-4), **about),
         LatencyPoint(key="b", saved=1e-4, interval=(-1e-4, 2e-4), **about),
     ]
     figure, data = figures.time_saved(["a", "b", "c"], [0.5], points, LIGHT)
-    assert [row[0] for row in figure.data[0].text] == ["40", "·", ""]
+    assert [row[0] for row in figure.data[0].text] == ["40", "?", ""]
+    assert [row[0] for row in figure.data[0].z] == pytest.approx([40, 0, None])
     assert len(data) == 2

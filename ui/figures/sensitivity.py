@@ -128,8 +128,8 @@ def heat_map(scan: Scan, prunable: dict[str, float], colours: Palette) -> tuple[
             ygap=1,
             colorbar={
                 "title": {"text": "points"},
-                "tickvals": [0, -5, -10, -15, -RUIN],
-                "ticktext": ["0", "−5", "−10", "−15", f"−{RUIN} or worse"],
+                "tickvals": [0, -RUIN / 2, -RUIN],
+                "ticktext": ["0", f"−{RUIN // 2}", f"−{RUIN} or worse"],
             },
         )
     )
@@ -156,7 +156,10 @@ def time_saved(
     """Share of the forward's time that each group (row) saves at each ratio (column), measured."""
     found = {(p.key, p.ratio): p for p in points}
     grid = [[found.get((key, ratio)) for ratio in ratios] for key in keys]
-    share = [[None if p is None else 100 * p.saved / p.dense for p in row] for row in grid]
+    # Where no difference can be told, no colour either.
+    share = [
+        [None if p is None else 100 * p.saved / p.dense if p.certain else 0.0 for p in row] for row in grid
+    ]
     limit = min(100.0, max([5.0, *(abs(value) for row in share for value in row if value is not None)]))
     figure = go.Figure(
         go.Heatmap(
@@ -174,7 +177,7 @@ def time_saved(
             zmax=limit,
             xgap=1,
             ygap=1,
-            colorbar={"title": {"text": "% saved"}},
+            colorbar={"title": {"text": "% saved"}, "nticks": 5},
         )
     )
     _rows(figure, "Time saved, % of the dense forward", len(keys))
@@ -196,7 +199,7 @@ def time_saved(
 def _rows(figure: go.Figure, title: str, count: int) -> None:
     figure.update_layout(
         title=title,
-        height=120 + ROW * count,
+        height=max(210, 120 + ROW * count),
         xaxis={"title": "pruning ratio", "showgrid": False, "type": "category"},
         yaxis={"autorange": "reversed", "showgrid": False, "type": "category"},
     )
@@ -224,10 +227,10 @@ def _point(point: ScanPoint) -> str:
 
 
 def _sure(point: LatencyPoint | None) -> str:
-    """The share saved, or a dot where no difference can be told."""
+    """The share saved, or a question mark where no difference can be told."""
     if point is None:
         return ""
-    return f"{100 * point.saved / point.dense:.0f}".replace("-", "−") if point.certain else "·"
+    return f"{round(100 * point.saved / point.dense):d}".replace("-", "−") if point.certain else "?"
 
 
 def _saving(point: LatencyPoint) -> str:

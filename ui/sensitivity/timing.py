@@ -10,6 +10,7 @@ from pruning.latency import FEWEST
 from pruning.recipe import Granularity
 from ui import cache, charts, shell
 from ui.figures import sensitivity as figures
+from ui.model import measured
 from ui.sensitivity import status, work
 from ui.state import Session
 
@@ -39,6 +40,16 @@ def draw(session: Session, granularity: Granularity, ratios: tuple[float, ...]) 
             width=150,
             help="The batch size: one image shows latency, many show throughput.",
         )
+        threads = st.selectbox(
+            "Threads",
+            measured.thread_choices(),
+            measured.thread_choices().index(measured.default_threads()),
+            key="time-threads",
+            persist_state="session",
+            filter_mode=None,
+            width=110,
+            help="Processor threads that torch may use. Small networks are often steadier with one.",
+        )
         care = st.segmented_control(
             "Care",
             list(work.POINT_S),
@@ -50,7 +61,9 @@ def draw(session: Session, granularity: Granularity, ratios: tuple[float, ...]) 
             + ", ".join(f"{name.lower()} {seconds:g} s" for name, seconds in work.POINT_S.items())
             + ". More time, narrower intervals.",
         )
-        choice = work.TimeChoice(session.model_id, ratios, int(batch), work.POINT_S[care or "Quick"])
+        choice = work.TimeChoice(
+            session.model_id, ratios, int(batch), int(threads), work.POINT_S[care or "Quick"]
+        )
         points, whole, job = work.find_time(choice)
         busy = job is not None and job.busy
         if not busy and whole is None:
@@ -60,7 +73,7 @@ def draw(session: Session, granularity: Granularity, ratios: tuple[float, ...]) 
 
 
 def _results(choice: work.TimeChoice, polling: bool) -> None:
-    points, whole, job = work.find_time(choice)
+    points, _, job = work.find_time(choice)
     busy = job is not None and job.busy
     if polling and not busy:
         st.rerun()
@@ -77,10 +90,10 @@ def _results(choice: work.TimeChoice, polling: bool) -> None:
     figure, data = figures.time_saved(keys, choice.ratios, points, charts.colours())
     charts.show(figure, data, key="time-heat-map", name=f"{choice.model_id} time saved")
     doubtful = sum(not point.certain for point in points)
-    threads = f", {whole.threads} thread{'s' * (whole.threads != 1)}" if whole else ""
     st.caption(
         f"Measured: {len(points):,} of {choice.points:,} points, {choice.batch_size} image"
-        f"{'s' * (choice.batch_size > 1)} per forward{threads}. A dot: no difference can be told "
+        f"{'s' * (choice.batch_size > 1)} per forward, {choice.threads} thread{'s' * (choice.threads > 1)}. "
+        f"A question mark: no difference can be told "
         f"({doubtful:,} points: the 95 % interval contains 0, or under {FEWEST} turns fitted in).",
         help="The interval is that of a median by the sign test: W. R. Thompson 1936, Annals of Mathematical "
         "Statistics 7. Holds for this machine only.",

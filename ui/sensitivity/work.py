@@ -104,12 +104,14 @@ class TimeChoice:
         model_id: as in `ui.cache`.
         ratios: ascending, in [0, 1].
         batch_size: images per forward.
+        threads: torch's threads.
         point_s: seconds of measuring for each point.
     """
 
     model_id: str
     ratios: tuple[float, ...]
     batch_size: int
+    threads: int
     point_s: float
 
     @property
@@ -158,6 +160,7 @@ def start_time(choice: TimeChoice, owner: str) -> Job:
             choice.ratios,
             structure=structure,
             batch_size=choice.batch_size,
+            threads=choice.threads,
             budget_s=budget,
             on_point=took,
             stop=job.stop,
