@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -90,7 +91,7 @@ def model_bar() -> None:
         _choose_weights(session)
         st.markdown(_data_line(session), width="content")
     if session.note:
-        st.info(session.note, icon=":material/info:")
+        st.info(literal(session.note), icon=":material/info:")
         session.note = ""
 
 
@@ -111,9 +112,15 @@ def errors_here() -> Iterator[None]:
     try:
         yield
     except pruning.MissingData as error:
-        st.info(str(error), icon=":material/folder_off:")
+        st.info(literal(str(error)), icon=":material/folder_off:")
     except ValueError as error:
-        st.error(str(error), icon=":material/error:")
+        st.error(literal(str(error)), icon=":material/error:")
+
+
+def literal(text: str) -> str:
+    """Text that may quote names out of a file, for places that take Markdown: shown as it is, never a link,
+    an image or a formula."""
+    return re.sub(r"([\\`*\[\]<$~])", r"\\\1", text)
 
 
 def count(number: float) -> str:
@@ -168,7 +175,7 @@ def _choose_weights(session: state.Session) -> None:
             label_visibility="collapsed",
         )
         if session.problem:
-            st.error(session.problem, icon=":material/error:")
+            st.error(literal(session.problem), icon=":material/error:")
         if session.weights:
             st.button(
                 "Back to the built-in weights",

@@ -100,3 +100,13 @@ def test_without_data_all_but_accuracy_works(open_page: Open, monkeypatch: pytes
     assert "mnist.npz" in shown
     assert "266,610" in shown  # its parameters
     assert not app.error
+
+
+def test_names_out_of_a_file_are_never_markdown(open_page: Open) -> None:
+    app = open_page("prune", model="digits-mlp")
+    app.session_state["prune-tabs"] = "Recipe"
+    app.run()
+    rules = {"![x](http://127.0.0.1:1/x.png)": {"ratio": 0.5}}
+    text = json.dumps({"rules": rules}).encode()
+    app.get("file_uploader")[-1].set_value(("r.json", text, "application/json")).run()
+    assert any(r"!\[x\](" in error.value for error in app.error)

@@ -87,7 +87,7 @@ def _recipe(session: Session, now: Facts) -> None:
             help="Of this network: its keys are the rows of the board. Undo takes it back.",
         )
         if session.recipe_problem:
-            st.error(session.recipe_problem, icon=":material/error:")
+            st.error(shell.literal(session.recipe_problem), icon=":material/error:")
 
 
 def _take_over(session: Session) -> None:

@@ -117,7 +117,7 @@ def _presets(session: Session) -> None:
             format_func={
                 "parameters": "network's parameters",
                 "MACs": "network's MACs",
-                "units": "unlocked rows' units",
+                "units": f"unlocked rows' {'units' if session.granularity == 'channel' else 'weights'}",
             }.__getitem__,
             key=OF,
             filter_mode=None,
@@ -125,13 +125,15 @@ def _presets(session: Session) -> None:
             help="Half of all channels is about three quarters of the weights between them: say what you "
             "mean. For parameters or MACs the ratios are searched until the exact count reaches the share.",
         )
+    if offers[name]:
+        st.caption(offers[name])
     free = len(session.keys) - len(session.locked)
     st.button(
         f"Apply to {free} row{'s' * (free != 1)}",
         type="primary",
         key="apply-preset",
         disabled=bool(offers[name]) or not free,
-        help=offers[name] or "Locked rows stay as they are; Undo takes it back.",
+        help="Locked rows stay as they are; Undo takes it back.",
         on_click=_apply,
         args=(session,),
     )

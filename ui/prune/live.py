@@ -13,7 +13,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 import pruning
-from pruning.latency import refine_latency
+from pruning.latency import FEWEST, refine_latency
 from pruning.live import LiveEvaluator
 from ui import cache, charts, shell, state
 from ui.prune import cards, facts
@@ -101,7 +101,8 @@ def latency() -> None:
                 slice_s=SLICE_S,
             ):
                 slot.html(cards.latency(found, "", images) + mark)
-            known[now.recipe.digest] = found
+            if found.n >= FEWEST:  # else the machine was too busy: try again next time
+                known[now.recipe.digest] = found
 
 
 def _rest(slot: DeltaGenerator, shown: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 import pruning
-from ui import cache, scans, state
+from ui import cache, scans, shell, state
 from ui.jobs import Job
 from ui.prune.facts import Facts
 from ui.state import Session
@@ -35,16 +35,19 @@ def _offer(drawn_busy: bool) -> None:
     with st.container(horizontal=True, vertical_alignment="center", key="prune-scan"):
         if job is not None and busy:
             left = f", about {job.left:.0f} s left" if job.left else ""
-            st.progress(job.fraction, f"Scanning each row alone: {job.done} of {job.total} points{left}")
-            st.button("Cancel", key="scan-cancel", on_click=_cancel, args=(session, job))
+            far = f"{job.done} of {job.total} points{left}" if job.total else "waiting for its turn"
+            st.progress(job.fraction, f"Scanning each row alone: {far}")
+            if session.owner in job.owners:
+                st.button("Cancel", key="scan-cancel", on_click=_cancel, args=(session, job))
             return
         st.button(
             "Measure curves", icon=":material/show_chart:", key="scan-start", on_click=_start, args=(session,)
         )
-        failed = f" The last scan failed: {job.error}" if job is not None and job.state == "failed" else ""
+        failed = job is not None and job.state == "failed"
+        why = f" The last scan failed: {shell.literal(job.error)}" if job is not None and failed else ""
         st.markdown(
             "No scan by this criterion is stored, so there are no curves and no prediction; "
-            f"[Sensitivity](/sensitivity) measures in full.{failed}",
+            f"[Sensitivity](/sensitivity) measures in full.{why}",
             width="stretch",
         )
 
