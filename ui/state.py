@@ -138,9 +138,13 @@ class Session:
         if final:
             self.save_address()
 
-    def lock(self, key: str, locked: bool) -> None:
-        """Keep a key out of presets and group moves, or let it in again."""
-        self.set(locked=self.locked | {key} if locked else self.locked - {key})
+    def lock(self, changes: Mapping[str, bool]) -> None:
+        """Keep keys out of presets and group moves, or let them in again; the board's own doing, like a drag:
+        a drag that began before the lock arrived still counts."""
+        opened = {key for key, locked in changes.items() if not locked}
+        after = replace(self.draft, locked=(self.locked | changes.keys()) - opened)
+        self.history = draft.change(self.history, after)
+        self.save_address()
 
     def undo(self) -> None:
         self._settle(draft.undo(self.history))

@@ -110,3 +110,15 @@ def test_names_out_of_a_file_are_never_markdown(open_page: Open) -> None:
     text = json.dumps({"rules": rules}).encode()
     app.get("file_uploader")[-1].set_value(("r.json", text, "application/json")).run()
     assert any(r"!\[x\](" in error.value for error in app.error)
+
+
+def test_a_lock_from_the_board_does_not_make_a_drag_stale(open_page: Open) -> None:
+    app = open_page("prune")
+    session = app.session_state["pruning-session"]
+    before = session.version
+    session.lock({"conv": True, "stages.stage1.0.conv1": True})
+    session.lock({"conv": False})
+    assert session.locked == {"stages.stage1.0.conv1"}
+    assert session.version == before
+    session.undo()
+    assert "conv" in session.locked

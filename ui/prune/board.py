@@ -51,8 +51,7 @@ def merge(session: Session, edit: Edit) -> None:
     if edit.action == "edit":
         session.drag({**session.ratios, **edit.ratios}, final=edit.final)
     elif edit.action == "lock":
-        opened = {key for key, locked in edit.locks.items() if not locked}
-        session.set(locked=(session.locked | edit.locks.keys()) - opened)
+        session.lock(edit.locks)
     elif edit.action == "reset":
         session.set_ratios({key: ratio for key, ratio in session.ratios.items() if key in session.locked})
     elif edit.action == "undo":
