@@ -35,22 +35,27 @@ def main() -> int:
         print(NO_CHROMIUM, file=sys.stderr)
         return 2
     with chromium() as browser, tempfile.TemporaryDirectory() as folder:
-        print(f"first start (cold caches)   {_start(browser, Path(folder)):6.2f} s")
-        print(f"start to first usable page  {_start(browser, Path(folder), switches):6.2f} s   target 6.00 s")
+        print(f"first start (cold caches)   {_start(browser, Path(folder))[1]:6.2f} s")
+        heading, drawn = _start(browser, Path(folder), switches)
+        print(f"start to first heading      {heading:6.2f} s")
+        print(f"start to first page drawn   {drawn:6.2f} s   target 6.00 s")
     return 0
 
 
-def _start(browser: Browser, folder: Path, switches: int = 0) -> float:
-    """Seconds from starting a server to a drawn first page; then measures page switches if asked."""
+def _start(browser: Browser, folder: Path, switches: int = 0) -> tuple[float, float]:
+    """Seconds from starting a server to the first heading and to a drawn page; then measures switches."""
     begin = time.perf_counter()
     with serve(folder) as server:
         app = new_app(browser, server)
-        app.open()
-        seconds = time.perf_counter() - begin
+        app.page.goto(server.url)
+        app.page.get_by_role("heading", level=1).wait_for()
+        heading = time.perf_counter() - begin
+        app.ready()
+        drawn = time.perf_counter() - begin
         if switches:
             _switch(app, switches)
         app.page.context.close()
-    return seconds
+    return heading, drawn
 
 
 def _switch(app: App, switches: int) -> None:
