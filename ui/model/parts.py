@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
@@ -97,7 +97,7 @@ def _words(kind: str) -> str:
 def table(session: Session) -> None:
     """Every layer; under it torchinfo's text."""
     data = layer_table(cache.layers(session.model_id), cache.cost_model(session.model_id).layer_table())
-    share = {"min_value": 0.0, "format": "percent"}
+    share: dict[str, Any] = {"min_value": 0.0, "format": "percent"}
     st.dataframe(
         data,
         hide_index=True,

@@ -72,7 +72,7 @@ def edited(
     """
     after, locks = dict(ratios), set(locked)
     for number, values in edits.items():
-        key, size = str(shown.at[number, "Row"]), int(shown.at[number, "Of"])
+        key, size = str(shown.at[number, "Row"]), int(str(shown.at[number, "Of"]))
         if isinstance(values.get(LOCK), bool):
             (locks.add if values[LOCK] else locks.discard)(key)
         if key in locked:
