@@ -22,7 +22,8 @@ FEW_CELLS = 14  # columns up to which a cell's number is readable
 def table(scan: Scan) -> pd.DataFrame:
     """Every measured point: one row a key and ratio, and the dense network at ratio 0."""
     dense = scan.dense
-    rows: list[tuple[Any, ...]] = [("(dense)", 0.0, None, None, dense.accuracy, *dense.interval, dense.loss, scan.n)]
+    measured = (dense.accuracy, *dense.interval, dense.loss, scan.n)
+    rows: list[tuple[Any, ...]] = [("(dense)", 0.0, None, None, *measured)]
     for key in scan.keys:
         rows += [
             (key, p.ratio, p.kept, p.size, p.accuracy, *p.interval, p.loss, scan.n) for p in scan.curve(key)
