@@ -243,9 +243,7 @@ def _restore(found: address.Address) -> Session:
         if opened:
             now = replace(now, ratios=opened[0], locked=opened[1])
         else:
-            restored.note = (
-                restored.note or "The ratios in this link are of another network; none are set."
-            )
+            restored.note = restored.note or "The ratios in this link are of another network; none are set."
     restored.history = History(now)
     return restored
 
