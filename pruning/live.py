@@ -59,6 +59,7 @@ class LiveEvaluator:
         self._structure = structure or find_structure(module, self._inputs)
         self._split, self._remember = split, remember
         self._dense: Report | None = None
+        self._dense_walk = measure(module, self._batches, self.total, split)
         self._known: OrderedDict[str, Report] = OrderedDict()
         self._lock = threading.Lock()
         self._slices: bool | None = None  # whether slicing gave this network's own answers; None = not tried
@@ -70,14 +71,24 @@ class LiveEvaluator:
         return report
 
     def dense_reports(self) -> Iterator[Report]:
-        """Measure the network as it is, yielding a report after every batch; the last one is remembered."""
-        if self._dense is not None:
-            yield self._dense
-            return
-        for report in measure(self._module, self._batches, self.total, self._split):
-            if report.complete:
-                self._dense = report
+        """Measure the network as it is, yielding a report after every batch, until the one on all images.
+
+        It is measured once for all callers: each goes on where another stopped.
+        """
+        while True:
+            with self._lock:
+                if self.known_dense is None:
+                    self._dense = next(self._dense_walk)
+                report = self._dense
+            assert report is not None
             yield report
+            if report.complete:
+                return
+
+    @property
+    def known_dense(self) -> Report | None:
+        """The network as it is, on all images, if it was measured already."""
+        return self._dense if self._dense is not None and self._dense.complete else None
 
     def known(self, recipe: Recipe) -> Report | None:
         """The finished report of a recipe, if it is remembered."""

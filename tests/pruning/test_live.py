@@ -150,3 +150,14 @@ def test_wrong_arguments_are_named(net: nn.Module, task: FakeTask, options: dict
 def test_a_wrong_recipe_is_named(net: nn.Module, task: FakeTask) -> None:
     with pytest.raises(ValueError, match="'nowhere'"):
         next(LiveEvaluator(net, task, X).reports(recipe(0.5, "channel", "nowhere")))
+
+
+def test_the_dense_network_is_measured_once_however_often_callers_stop(
+    net: nn.Module, task: FakeTask
+) -> None:
+    evaluator = LiveEvaluator(net, task, X, batch_size=20)
+    assert next(evaluator.dense_reports()).n == 20
+    assert evaluator.known_dense is None
+    assert [report.n for report in evaluator.dense_reports()] == [40, 50]
+    assert evaluator.known_dense is evaluator.dense
+    assert evaluator.dense.accuracy == evaluate(net, task).accuracy

@@ -197,7 +197,7 @@ def _prediction(facts: Facts) -> str:
 def _against_dense(report: Report | None, dense: Report | None) -> str:
     if dense is None:
         return ""
-    whole = f"dense {_percent(dense.accuracy)}"
+    whole = f"dense {_percent(dense.accuracy)}" + ("" if dense.complete else f" of {dense.n:,}")
     if report is None:
         return f"{whole} (95 %: {_range(dense.interval)})"
     difference = paired_difference(dense, report)

@@ -127,7 +127,7 @@ def _presets(session: Session) -> None:
         )
     if offers[name]:
         st.caption(offers[name])
-    free = len(session.keys) - len(session.locked)
+    free = len(session.free)
     st.button(
         f"Apply to {free} row{'s' * (free != 1)}",
         type="primary",

@@ -7,6 +7,7 @@ whatever was still being measured is dropped.
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import streamlit as st
@@ -52,28 +53,32 @@ def _accuracy(session: Session, now: Facts) -> None:
     except pruning.MissingData as error:
         st.html(cards.no_accuracy(now, str(error)))
         return
-    whole, slot = _dense(now, evaluator)
+    waiting = f"measuring on {evaluator.total:,} validation images"
+    slot = None
+    if not now.untouched and evaluator.known(now.recipe) is None:
+        slot = st.html(cards.accuracy(now, session.measured, evaluator.known_dense, waiting))
+    for whole, report in _pairs(session, now, evaluator):
+        session.measured = report
+        card = cards.accuracy(now, report, whole)
+        slot = st.html(card) if slot is None else slot.html(card)
+
+
+def _pairs(
+    session: Session, now: Facts, evaluator: LiveEvaluator
+) -> Iterator[tuple[pruning.Report, pruning.Report]]:
+    """Reports of the dense and the pruned network, side by side as long as the dense one is not complete."""
+    dense = evaluator.dense_reports()
     if now.untouched:
-        slot.html(cards.accuracy(now, whole, whole))
+        for whole in dense:
+            yield whole, whole
         return
-    if evaluator.known(now.recipe) is None:
-        waiting = f"measuring on {whole.total:,} {whole.split} images"
-        slot.html(cards.accuracy(now, session.measured, whole, waiting))
+    whole = next(dense)
     scores = cache.scores(session.model_id, session.granularity, session.criterion, session.seed)
     for report in evaluator.reports(now.recipe, scores):
-        session.measured = report
-        slot.html(cards.accuracy(now, report, whole))
-
-
-def _dense(now: Facts, evaluator: LiveEvaluator) -> tuple[pruning.Report, DeltaGenerator]:
-    """The dense network's report, measured at first, and the place of the card."""
-    slot = None
-    for whole in evaluator.dense_reports():
-        waiting = f"measuring the dense network first: {whole.n:,} of {whole.total:,}"
-        card = cards.accuracy(now, None, whole if whole.complete else None, waiting)
-        slot = st.html(card) if slot is None else slot.html(card)
-    assert slot is not None
-    return whole, slot
+        yield whole, report
+        while whole.n < report.n:
+            whole = next(dense)
+            yield whole, report
 
 
 @st.fragment(key=LATENCY)

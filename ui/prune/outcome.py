@@ -26,9 +26,9 @@ KINDS: dict[str, str] = {"all": "All", "lost": "Lost", "gained": "Gained", "othe
 def draw(session: Session, now: Facts) -> None:
     """The confusion-matrix difference and the flipped images, once the measurement is complete."""
     evaluator, task = cache.live(session.model_id), cache.task(session.model_id)
-    dense = evaluator.dense
+    dense = evaluator.known_dense
     pruned = dense if now.untouched else evaluator.known(now.recipe)
-    if pruned is None:
+    if dense is None or pruned is None:
         st.caption("Still measuring; the changed answers follow.")
         return
     with st.container(key="prune-outcome"):

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from math import ceil
 from typing import Literal
 
@@ -37,8 +36,7 @@ def ratios(session: Session, name: str, target: float, of: Measure) -> dict[str,
         ValueError: if nothing is unlocked, or the target cannot be reached.
     """
     locked = {key: session.ratios.get(key, 0.0) for key in session.locked}
-    keys = [key for key in session.keys if key not in locked]
-    evidence = _evidence(session, keys)
+    evidence = _evidence(session, session.free)
     if of == "units":
         found = allocate(name, target, evidence)
     else:
@@ -49,7 +47,7 @@ def ratios(session: Session, name: str, target: float, of: Measure) -> dict[str,
     return {**locked, **tidy}
 
 
-def _evidence(session: Session, keys: list[str]) -> Evidence:
+def _evidence(session: Session, keys: Sequence[str]) -> Evidence:
     """What the allocations look at, for these keys."""
     model_id = session.model_id
     scores = cache.scores(model_id, session.granularity, session.criterion, session.seed)
@@ -73,7 +71,7 @@ def _amount(session: Session, ratios: Mapping[str, float], of: Measure) -> int:
     loaded = cache.model(session.model_id)
     plan = pruning.make_plan(
         loaded.module,
-        replace(session.draft, ratios=ratios).recipe(session.model),
+        session.recipe_of(ratios),
         example_inputs=loaded.example_inputs,
         structure=cache.structure(session.model_id),
         scores=cache.scores(session.model_id, session.granularity, session.criterion, session.seed),

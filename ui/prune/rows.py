@@ -11,6 +11,8 @@ from ui.prune.facts import Facts
 from ui.ratio_board import Row
 from ui.state import Session
 
+UNRANKED = "stays whole: the criterion cannot rank it"
+
 
 def of(session: Session, facts: Facts) -> list[Row]:
     """One row for each coupled group or prunable layer, in the network's order."""
@@ -31,7 +33,7 @@ def _group_row(session: Session, facts: Facts, group: Group) -> Row:
         minimum=group.minimum,
         parameter_share=1 - without.parameters / costs.dense.parameters,
         macs_share=1 - without.macs / costs.dense.macs if costs.dense.macs else math.nan,
-        note=_coupled(group),
+        note=UNRANKED if group.id in session.whole else _coupled(group),
         multiple_of=multiple_for(group, session.multiple_of),
         **_moving(session, facts, group.id),
     )
@@ -61,8 +63,8 @@ def _moving(session: Session, facts: Facts, key: str) -> dict:
     scan = facts.scan
     points = scan.curve(key) if scan and key in scan.keys else ()
     return {
-        "ratio": session.ratios.get(key, 0.0),
-        "locked": key in session.locked,
+        "ratio": 0.0 if key in session.whole else session.ratios.get(key, 0.0),
+        "locked": key in session.locked or key in session.whole,
         "bins": bins.get(key, ()),
         "curve": tuple((point.ratio, point.accuracy) for point in points),
         "kept": kept.get(key) if session.scope == "global" else None,

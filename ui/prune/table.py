@@ -50,7 +50,7 @@ def frame(session: Session, now: Facts) -> pd.DataFrame:
     entries = {entry.key: entry for entry in now.plan.entries}
     return pd.DataFrame(
         [
-            _row(key, kind, size, entries.get(key), key in session.locked)
+            _row(key, kind, size, entries.get(key), key in session.locked or key in session.whole)
             for key, kind, size in _keys(session)
         ],
         columns=["Row", "Kind", ASKED, KEEP, "Of", LOCK],
