@@ -190,9 +190,19 @@ def statistics(model_id: str, needs: tuple[str, ...]) -> pruning.Statistics:
     return pruning.collect_statistics(model(model_id).module, task(model_id), frozenset(needs))
 
 
+@_resource(max_entries=64)
+def unscorable(model_id: str, granularity: Granularity, criterion: str) -> dict[str, str]:
+    """Keys that a criterion cannot rank and that stay whole under it, each with the reason; usually none."""
+    if granularity != "channel":
+        return {}
+    return pruning.unscorable(model(model_id).module, structure(model_id).groups, criterion)
+
+
 @_resource(max_entries=32)
 def scores(model_id: str, granularity: Granularity, criterion: str, seed: int = 0) -> dict[str, Tensor]:
     """Scores, higher = keep: group id -> (size,) for "channel", parameter name -> weight shape for "weight".
+
+    Groups that the criterion cannot rank (`unscorable`) are left out.
 
     Raises:
         MissingData: if the criterion needs calibration data and there is none.
@@ -201,7 +211,8 @@ def scores(model_id: str, granularity: Granularity, criterion: str, seed: int = 
     known = statistics(model_id, needs) if needs else None
     module = model(model_id).module
     if granularity == "channel":
-        groups = structure(model_id).groups
+        cannot = unscorable(model_id, granularity, criterion)
+        groups = [group for group in structure(model_id).groups if group.id not in cannot]
         return pruning.score_groups(module, groups, criterion, statistics=known, seed=seed)
     return pruning.score_weights(module, layers(model_id), criterion, statistics=known, seed=seed)
 

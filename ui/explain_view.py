@@ -41,7 +41,7 @@ def offer_recipe(session: Session) -> None:
         )
         st.button(
             "Or prune every part by 20 %",
-            on_click=lambda: session.set_ratios(dict.fromkeys(session.keys, 0.2)),
+            on_click=lambda: session.set_ratios(dict.fromkeys(session.free, 0.2)),
             help="Sets a uniform ratio of 20 % by the current criterion; undo it on the Prune page.",
         )
 

@@ -94,12 +94,22 @@ class Session:
 
     @property
     def recipe(self) -> Recipe:
-        return self.draft.recipe(self.model)
+        return self.recipe_of(self.ratios)
 
     @property
     def keys(self) -> tuple[str, ...]:
         """Every key that a ratio can be given for, in the network's order."""
         return cache.keys(self.model_id, self.granularity)
+
+    @property
+    def whole(self) -> Mapping[str, str]:
+        """Keys that the criterion cannot rank and that therefore stay whole -> the reason; usually none."""
+        return cache.unscorable(self.model_id, self.granularity, self.criterion)
+
+    @property
+    def free(self) -> tuple[str, ...]:
+        """The keys that a preset may change: neither locked nor without a score."""
+        return tuple(key for key in self.keys if key not in self.locked and key not in self.whole)
 
     @property
     def can_undo(self) -> bool:
@@ -108,6 +118,11 @@ class Session:
     @property
     def can_redo(self) -> bool:
         return bool(self.history.future)
+
+    def recipe_of(self, ratios: Mapping[str, float]) -> Recipe:
+        """The recipe that these ratios would make; what the criterion cannot rank stays whole."""
+        kept = {key: ratio for key, ratio in ratios.items() if key not in self.whole}
+        return replace(self.draft, ratios=kept).recipe(self.model)
 
     # What pages change
 

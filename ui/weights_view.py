@@ -132,6 +132,9 @@ def scores(layer: pruning.Layer, session: Session, ratio: float) -> None:
     """What the criterion says, and where the ratio cuts."""
     criterion = pruning.CRITERIA[session.criterion]
     found = _scores(layer, session)
+    if reason := session.whole.get(_key(layer, session) or ""):
+        st.caption(reason)
+        return
     if found is None:
         st.caption(
             "No channel of this layer's outputs can go on its own account; the Model page says why.",

@@ -71,11 +71,12 @@ def test_every_kind_of_criterion_scores(open_page: Open, criterion: str) -> None
     assert not app.exception
 
 
-def test_a_criterion_that_does_not_fit_is_said_in_place(open_page: Open) -> None:
+def test_what_the_criterion_cannot_rank_stays_whole(open_page: Open) -> None:
     app = open_page("prune", model="digits-mlp", c="bn_scale")
-    assert app.error
-    app.selectbox(key="draft-criterion").set_value("l1").run()
     assert not app.error
+    assert app.button(key="apply-preset").disabled
+    app.selectbox(key="draft-criterion").set_value("l1").run()
+    assert not app.button(key="apply-preset").disabled
 
 
 def test_a_recipe_goes_out_and_comes_in(open_page: Open) -> None:

@@ -219,3 +219,30 @@ class TestOutcome:
         )
         assert figure.data[0].z.tolist() == [[-2, -2], [1, 1]]  # losses left and right of the diagonal
         assert "10 images" in figure.layout.title.text
+
+
+def test_groups_that_the_criterion_cannot_rank_stay_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Session, "save_address", lambda self: None)
+    session = Session(model="digits-cnn")
+    *ranked, last = session.keys  # the last group is of a linear layer, without BatchNorm
+    now = decided(session, criterion="bn_scale", ratios=dict.fromkeys(session.keys, 0.5))
+    assert {entry.key for entry in now.plan.entries} == set(ranked)
+    shown = {row.key: row for row in rows.of(session, now)}
+    assert (shown[last].locked, shown[last].ratio, shown[last].note) == (True, 0.0, rows.UNRANKED)
+    assert not any(shown[key].locked for key in ranked)
+    assert set(presets.ratios(session, "uniform", 0.3, "parameters")) == set(ranked)
+    listed = table.frame(session, now)
+    edits = {len(ranked): {table.ASKED: 40.0}}
+    after, _ = table.edited(listed, edits, session.ratios, session.locked, session.whole)
+    assert after == dict(session.ratios)
+    session.set(criterion="l2")
+    assert last in session.recipe.rules
+
+
+@pytest.mark.parametrize("model", ["digits-mlp", "digits-vit"])
+def test_a_criterion_that_ranks_nothing_leaves_the_network_as_it_is(model: str) -> None:
+    session = Session(model=model)
+    now = decided(session, criterion="bn_scale", ratios=dict.fromkeys(session.keys, 0.5))
+    assert now.untouched
+    assert not session.free
+    assert all(row.locked for row in rows.of(session, now))

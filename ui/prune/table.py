@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import pandas as pd
@@ -21,8 +21,9 @@ ASKED, KEEP, LOCK = "Remove, %", "Keep", "Lock"
 def draw(session: Session, now: Facts) -> None:
     """An editable table of every row; an edit is one undo step."""
     shown = frame(session, now)
-    # A fresh key for other contents: what was typed into the last table must not be laid over this one.
-    key = f"prune-table-{zlib.crc32(shown.to_csv().encode()):08x}"
+    # A fresh key for other contents, and after an edit that changed nothing (of a locked row): what was typed
+    # into the last table must not be laid over this one.
+    key = f"prune-table-{zlib.crc32(shown.to_csv().encode()):08x}-{session.version}"
     st.data_editor(
         shown,
         hide_index=True,
@@ -62,6 +63,7 @@ def edited(
     edits: Mapping[int, Mapping[str, Any]],
     ratios: Mapping[str, float],
     locked: frozenset[str],
+    whole: Collection[str] = (),
 ) -> tuple[dict[str, float], frozenset[str]]:
     """Ratios and locks after edits of the table; what is no number, or of a locked row, changes nothing.
 
@@ -69,10 +71,13 @@ def edited(
         shown: the table before the edits.
         edits: row number -> column -> new value, as `st.data_editor` reports them.
         ratios, locked: before.
+        whole: keys that the criterion cannot rank; they do not change.
     """
     after, locks = dict(ratios), set(locked)
     for number, values in edits.items():
         key, size = str(shown.at[number, "Row"]), int(str(shown.at[number, "Of"]))
+        if key in whole:
+            continue
         if isinstance(values.get(LOCK), bool):
             (locks.add if values[LOCK] else locks.discard)(key)
         if key in locked:
@@ -92,7 +97,11 @@ def _number(value: Any) -> float | None:
 def _take(session: Session, shown: pd.DataFrame, key: str) -> None:
     edits = (state.value(key) or {}).get("edited_rows", {})
     ratios, locked = edited(
-        shown, {int(row): values for row, values in edits.items()}, session.ratios, session.locked
+        shown,
+        {int(row): values for row, values in edits.items()},
+        session.ratios,
+        session.locked,
+        session.whole,
     )
     session.set(ratios=clean(ratios), locked=locked)
 
