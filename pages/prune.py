@@ -3,7 +3,7 @@
 import streamlit as st
 
 from ui import shell, state
-from ui.prune import board, changes, controls, facts, live, scan
+from ui.prune import board, changes, controls, facts, live, outcome, scan
 
 shell.guard()
 session = state.session()
@@ -16,13 +16,17 @@ with st.container(key="prune-page"):
     controls.draw(session)
     with st.container(key="prune-figures"):
         figures, latency = st.columns([40, 12])
+    answers = None
     with shell.errors_here():
         now = facts.of(session)
         board.draw(session, now)
         scan.draw(session, now)
-    # What takes longest comes last, wherever it stands: a drag need not wait for it.
+        answers = changes.draw(session, now)
+    # What takes longest comes last, wherever it stands: the rest need not wait for it.
     with figures:
         live.figures()
-    changes.draw(session)
+    if answers:
+        with answers, shell.errors_here():
+            outcome.draw(session, now)
     with latency, st.container(key=live.LATENCY):
         live.latency()

@@ -157,7 +157,7 @@ class TestCards:
         now = decided(session, ratios={FIRST: 0.5})
         assert cards.exact(now).count("<em>exact</em>") == 4
         part = cards.accuracy(now, report(80, 96, 360), report(99))
-        assert "measured on 96 of 360 validation images" in part
+        assert "measured on 96 of 360 images" in part
         assert "px-refining" in part
         whole = cards.accuracy(now, report(80), report(90))
         assert "80.0 %" in whole

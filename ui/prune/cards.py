@@ -178,8 +178,9 @@ def _bar(share: float | None) -> str:
 def _measured_on(report: Report | None) -> str:
     if report is None:
         return ""
-    part = f"{report.n:,}" if report.complete else f"{report.n:,} of {report.total:,}"
-    return f"measured on {part} {escape(report.split)} images"
+    if not report.complete:
+        return f"measured on {report.n:,} of {report.total:,} images"
+    return f"measured on {report.n:,} {escape(report.split)} images"
 
 
 def _prediction(facts: Facts) -> str:
@@ -197,9 +198,11 @@ def _prediction(facts: Facts) -> str:
 def _against_dense(report: Report | None, dense: Report | None) -> str:
     if dense is None:
         return ""
-    whole = f"dense {_percent(dense.accuracy)}" + ("" if dense.complete else f" of {dense.n:,}")
+    whole = f"dense {_percent(dense.accuracy)}" + ("" if dense.complete else " so far")
     if report is None:
         return f"{whole} (95 %: {_range(dense.interval)})"
+    if report is dense:
+        return "nothing is pruned yet: this is the dense network"
     difference = paired_difference(dense, report)
     if not (difference.gained or difference.lost):
         return "<b>±0 pt</b>: the same images right as the dense network"

@@ -3,28 +3,31 @@
 from __future__ import annotations
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 import pruning
 from ui import shell, state
-from ui.prune import facts, outcome, table
+from ui.prune import facts, table
 from ui.prune.facts import Facts
 from ui.state import Session
 
 RECIPE_FILE = "prune-recipe"
 
 
-def draw(session: Session) -> None:
-    """Four tabs, of which only the open one is computed; they follow at the end of a drag."""
-    with shell.errors_here():
-        now = facts.of(session)
-        entry, got, answers, recipe = st.tabs(
-            ["Table", "Asked and got", "Changed answers", "Recipe"], key="prune-tabs", on_change="rerun"
-        )
-        parts = {entry: table.draw, got: _asked_and_got, answers: outcome.draw, recipe: _recipe}
-        for tab, fill in parts.items():
-            if tab.open:
-                with tab, shell.errors_here():
-                    fill(session, now)
+def draw(session: Session, now: Facts) -> DeltaGenerator | None:
+    """Four tabs, of which only the open one is computed.
+
+    Returns:
+        The place for the changed answers if they are asked for: they wait for the measurement.
+    """
+    entry, got, answers, recipe = st.tabs(
+        ["Table", "Asked and got", "Changed answers", "Recipe"], key="prune-tabs", on_change="rerun"
+    )
+    for tab, fill in {entry: table.draw, got: _asked_and_got, recipe: _recipe}.items():
+        if tab.open:
+            with tab:
+                fill(session, now)
+    return answers.container() if answers.open else None
 
 
 def _asked_and_got(session: Session, now: Facts) -> None:
