@@ -2,8 +2,8 @@
 
 import streamlit as st
 
-from ui import explain_view as view
 from ui import shell, state
+from ui.explain import view
 
 shell.guard()
 session = state.session()

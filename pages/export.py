@@ -2,8 +2,8 @@
 
 import streamlit as st
 
-from ui import export_view as view
 from ui import shell, state
+from ui.export import view
 
 shell.guard()
 session = state.session()

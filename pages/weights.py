@@ -3,7 +3,7 @@
 import streamlit as st
 
 from ui import shell, state
-from ui import weights_view as view
+from ui.weights import view
 
 shell.guard()
 session = state.session()

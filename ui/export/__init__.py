@@ -1,0 +1,1 @@
+"""What the Export page is made of: files, exact sizes, the self-check."""
