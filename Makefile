@@ -49,7 +49,7 @@ bench: .venv/.test-ready
 	done
 
 screenshots: .venv/.test-ready
-	PYTHONPATH=. $(BIN)/python tests/browser/screenshots.py assets/screenshots
+	PYTHONPATH=. $(BIN)/python tests/browser/screenshots.py assets/screenshots --widths 1280 --ratio 0.25 --scan
 
 # The stamps make a second call instant; touching a requirements file installs again.
 .venv/.run-ready: requirements.txt | .venv/bin/python

@@ -1,23 +1,30 @@
 """Take a picture of every page, dark and light, at two widths.
 
     python tests/browser/screenshots.py FOLDER [--pages prune export] [--themes light] [--widths 1280]
-        [--query model=digits-vit] [--wait 2]
+        [--model digits-vit] [--ratio 0.3] [--scan] [--wait 2]
 
 A page is photographed at its full height, after its script has run and a short while for what is drawn late.
+With `--ratio` every group is pruned that far; with `--scan` the sensitivity scan has been measured before.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from urllib.parse import urlencode
 
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
 
 from harness import NO_CHROMIUM, App, chromium, find_chromium, serve  # noqa: E402
 
+import pruning  # noqa: E402
+from ui import address  # noqa: E402
+from ui.draft import Draft  # noqa: E402
 from ui.shell import PAGES  # noqa: E402
 
 TALLEST = 6000  # pixels of one picture
@@ -29,18 +36,36 @@ def main(arguments: list[str] | None = None) -> int:
         print(NO_CHROMIUM, file=sys.stderr)
         return 2
     chosen.folder.mkdir(parents=True, exist_ok=True)
+    query = urlencode(_address(chosen.model, chosen.ratio))
     with tempfile.TemporaryDirectory() as cache, serve(Path(cache)) as server, chromium() as browser:
+        if chosen.scan:
+            _scan(chosen.model, cache)
         for theme in chosen.themes:
             for width in chosen.widths:
                 context = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=theme)
                 app = App(context.new_page(), server)
                 for name in chosen.pages:
                     file = chosen.folder / f"{name}-{theme}-{width}.png"
-                    _photograph(app, f"{name}?{chosen.query}", file, chosen.wait)
+                    _photograph(app, f"{name}?{query}", file, chosen.wait)
                     print(file, *app.exceptions, *app.complaints, sep="\n  ")
                     app.complaints.clear()
                 context.close()
     return 0
+
+
+def _address(model: str, ratio: float) -> dict[str, str]:
+    """The app's address with every group of the network pruned that far."""
+    loaded = pruning.load_model(model)
+    keys = [group.id for group in pruning.find_groups(loaded.module, loaded.example_inputs)]
+    draft = Draft(ratios=dict.fromkeys(keys, ratio) if ratio else {})
+    return address.write(model, None, draft, keys)
+
+
+def _scan(model: str, cache: str) -> None:
+    """Measure as the command line does; the app finds the result in the cache directory."""
+    command = [sys.executable, "-m", "pruning", "scan", model, "--json"]
+    environment = {**os.environ, "PRUNING_CACHE_DIR": cache}
+    subprocess.run(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, check=True)
 
 
 def _photograph(app: App, path: str, file: Path, wait: float) -> None:
@@ -61,7 +86,9 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--pages", nargs="+", choices=PAGES, default=list(PAGES))
     parser.add_argument("--themes", nargs="+", choices=("light", "dark"), default=["light", "dark"])
     parser.add_argument("--widths", nargs="+", type=int, default=[1280, 1920])
-    parser.add_argument("--query", default="", help="part of the address, such as model=digits-vit")
+    parser.add_argument("--model", choices=list(pruning.MODELS), default="digits-resnet")
+    parser.add_argument("--ratio", type=float, default=0.0, help="prune every group that far")
+    parser.add_argument("--scan", action="store_true", help="measure the sensitivity scan first")
     parser.add_argument("--wait", type=float, default=2.0, help="seconds for what is drawn late")
     return parser.parse_args(arguments)
 
