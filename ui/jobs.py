@@ -6,6 +6,7 @@ found again by its owner's token or by what it computes. Workers never call Stre
 
 from __future__ import annotations
 
+import atexit
 import queue
 import threading
 import time
@@ -15,6 +16,7 @@ from typing import Any, Literal
 
 JobState = Literal["queued", "running", "done", "failed", "cancelled"]
 Work = Callable[["Job"], Any]
+AT_EXIT_S = 10.0  # how long a server that ends waits for the step under way
 
 
 @dataclass(eq=False)
@@ -108,6 +110,8 @@ class JobManager:
         ]
         for thread in self._threads:
             thread.start()
+        # A daemon thread that is killed inside torch when Python ends takes the whole process down with an abort.
+        atexit.register(self.close, AT_EXIT_S)
 
     def submit(self, owner: str, kind: str, key: str, work: Work, *, total: int = 0, label: str = "") -> Job:
         """Ask for work; a job for the same kind and key that is waiting, running or done is shared.
@@ -169,15 +173,15 @@ class JobManager:
                 _end(job, "cancelled")
             return True
 
-    def close(self) -> None:
-        """Stop everything and wait for the threads (tests; a server just ends, the threads are daemons)."""
+    def close(self, timeout: float | None = None) -> None:
+        """Stop everything and wait for the threads, each for so many seconds at most (None: until it ends)."""
         with self._lock:
             for job in self._jobs.values():
                 job.stop.set()
         for _ in self._threads:
             self._queue.put(None)
         for thread in self._threads:
-            thread.join()
+            thread.join(timeout)
 
     def _work(self) -> None:
         while (item := self._queue.get()) is not None:

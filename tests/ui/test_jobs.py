@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import gc
+import subprocess
+import sys
 import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 from ui.jobs import Job, JobManager
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -224,3 +229,22 @@ def test_reading_while_writing_is_safe(manager: JobManager) -> None:
         parts = job.parts
         assert parts == tuple(range(len(parts)))
     assert len(job.parts) == 5000
+
+
+def test_a_process_that_ends_waits_for_the_step_under_way() -> None:
+    """Killed inside torch, a worker would abort the process: "terminate called without an active exception"."""
+    program = (
+        "import time\n"
+        "from ui.jobs import JobManager\n"
+        "def work(job):\n"
+        "    while not job.stop.is_set():\n"
+        "        time.sleep(0.01)\n"
+        "    print('stopped', flush=True)\n"
+        "job = JobManager().submit('somebody-somebody', 'scan', 'x', work)\n"
+        "while job.state != 'running':\n"
+        "    time.sleep(0.01)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stdout.strip()) == (0, "stopped")
