@@ -110,7 +110,7 @@ class JobManager:
         ]
         for thread in self._threads:
             thread.start()
-        # A daemon thread that is killed inside torch when Python ends takes the whole process down with an abort.
+        # A daemon thread that is killed inside torch when Python ends would abort the whole process.
         atexit.register(self.close, AT_EXIT_S)
 
     def submit(self, owner: str, kind: str, key: str, work: Work, *, total: int = 0, label: str = "") -> Job:
@@ -174,7 +174,7 @@ class JobManager:
             return True
 
     def close(self, timeout: float | None = None) -> None:
-        """Stop everything and wait for the threads, each for so many seconds at most (None: until it ends)."""
+        """Stop everything and wait for the threads, each for so many seconds at most (None: for ever)."""
         with self._lock:
             for job in self._jobs.values():
                 job.stop.set()

@@ -232,7 +232,7 @@ def test_reading_while_writing_is_safe(manager: JobManager) -> None:
 
 
 def test_a_process_that_ends_waits_for_the_step_under_way() -> None:
-    """Killed inside torch, a worker would abort the process: "terminate called without an active exception"."""
+    """Killed inside torch, a worker would abort the process ("terminate called without ...")."""
     program = (
         "import time\n"
         "from ui.jobs import JobManager\n"
