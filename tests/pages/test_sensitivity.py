@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from pruning import store
+from pruning.cli import main
 from ui import cache, scans
 from ui.jobs import Job
 
@@ -66,6 +67,16 @@ def test_a_scan_is_found_again_by_a_new_server(open_page: Open) -> None:
     scans._known.clear()
     app = open_page("sensitivity", model="digits-mlp")
     assert "Make this table the recipe" in labels(app)
+    assert not asked()
+
+
+def test_a_scan_of_the_command_line_is_known_to_every_page(open_page: Open) -> None:
+    assert main(["scan", "digits-mlp", "--json"]) == 0
+    assert scans.latest("digits-mlp", "channel", "l2") is None
+    open_page("sensitivity", model="digits-mlp")
+    found = scans.latest("digits-mlp", "channel", "l2")
+    assert found is not None
+    assert found.complete
     assert not asked()
 
 

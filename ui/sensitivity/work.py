@@ -47,9 +47,11 @@ def find(choice: Choice) -> Found:
     if job is not None and job.busy and job.parts:
         return Found(_so_far(job), job)
     exact = store.find_scan(choice.digest) or (_so_far(job) if job is not None else None)
-    if exact is not None:
-        return Found(exact, job)
     latest = scans.latest(choice.model_id, choice.granularity, choice.criterion, choice.seed)
+    if exact is not None:
+        if latest is None and exact.complete:  # the command line measured it: let the other pages know
+            scans.keep(choice.model_id, cache.weights_digest(choice.model_id), exact)
+        return Found(exact, job)
     return Found(latest, job, other=latest is not None)
 
 
