@@ -269,6 +269,10 @@ def _decisions(recipe: Recipe, model_id: str) -> dict[str, Any]:
     if len(ways) > 1:
         raise ValueError("The recipe mixes granularities or criteria; this page edits one of each at a time.")
     granularity, criterion = ways.pop() if ways else (Draft().granularity, Draft().criterion)
+    if not cache.criterion_fits(criterion, granularity):
+        raise ValueError(
+            f"The recipe's criterion {criterion[:80]!r} is unknown, or cannot rank a {granularity}."
+        )
     unknown = set(recipe.rules) - set(cache.keys(model_id, granularity))
     if unknown:
         raise ValueError(f"The recipe names {min(unknown)[:80]!r}, which this network does not have.")

@@ -89,6 +89,10 @@ def test_a_recipe_goes_out_and_comes_in(open_page: Open) -> None:
     uploader = app.get("file_uploader")[-1]
     uploader.set_value(("bad.json", b'{"rules": {"x": 1}}', "application/json")).run()
     assert any("not valid at rules" in error.value for error in app.error)
+    strange = b'{"rules": {"hidden.fc1": {"ratio": 0.5, "criterion": "nosuch"}}}'
+    app.get("file_uploader")[-1].set_value(("strange.json", strange, "application/json")).run()
+    assert any("criterion 'nosuch'" in error.value for error in app.error)
+    assert not app.exception
     assert dict(session(app).ratios) == {"hidden.fc1": 0.5}
 
 
