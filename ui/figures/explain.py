@@ -12,6 +12,7 @@ from plotly.subplots import make_subplots
 from ui.figures.theme import Palette, fade, scale
 
 COLUMN = 132  # pixels of one sample
+GAP = 1  # empty columns between two samples
 
 
 @dataclass(frozen=True)
@@ -41,55 +42,45 @@ def gallery(samples: list[Sample], method: str, colours: Palette) -> tuple[go.Fi
 
     Each map has its own scale around zero: where a network looks is compared, not how strongly.
     """
-    figure = make_subplots(
-        rows=3,
-        cols=len(samples),
-        horizontal_spacing=0.012,
-        vertical_spacing=0.03,
-        subplot_titles=[
-            f"true {s.truth}<br>{s.said_dense} → <b>{s.said_pruned}</b>"
-            if s.said_dense != s.said_pruned
-            else f"true {s.truth}<br>both {s.said_dense}"
-            for s in samples
-        ],
-    )
-    for column, sample in enumerate(samples, start=1):
-        figure.add_trace(_image(sample, colours), row=1, col=column)
-        for row, side in ((2, "dense"), (3, "pruned")):
-            values = getattr(sample, side)
-            limit = float(np.abs(values).max()) or 1.0
-            figure.add_heatmap(
-                z=values / limit,
-                zmin=-1,
-                zmax=1,
-                colorscale=scale(colours.diverging),
-                showscale=column == 1 and row == 2,
-                colorbar={"title": "share of<br>the strongest", "len": 0.6, "y": 0.33},
-                hovertemplate=f"{side}, image {sample.index}<br>row %{{y}}, column %{{x}}: %{{z:.2f}}"
-                "<extra></extra>",
-                row=row,
-                col=column,
-            )
-        figure.add_annotation(
-            text=f"ρ {sample.similarity:.2f}",
-            x=0.5,
-            y=-0.12,
-            xref="x domain",
-            yref="y domain",
-            showarrow=False,
-            row=3,
-            col=column,
-            font={"color": colours.muted, "size": 12},
+    figure = make_subplots(rows=3, cols=1, shared_xaxes=True, vertical_spacing=0.03)
+    figure.add_trace(_images(samples, colours), row=1, col=1)
+    for row, side in ((2, "dense"), (3, "pruned")):
+        values = [getattr(sample, side) for sample in samples]
+        strip = _strip([value / (float(np.abs(value).max()) or 1.0) for value in values])
+        figure.add_heatmap(
+            z=strip,
+            customdata=_strip(
+                [np.full(value.shape, s.index) for s, value in zip(samples, values, strict=True)]
+            ),
+            zmin=-1,
+            zmax=1,
+            colorscale=scale(colours.diverging),
+            showscale=row == 2,
+            colorbar={"title": "share of<br>the strongest", "len": 0.6, "y": 0.33},
+            hoverongaps=False,
+            hovertemplate=f"{side}, image %{{customdata}}: %{{z:.2f}}<extra></extra>",
+            row=row,
+            col=1,
         )
+    height, width = samples[0].dense.shape
+    for place, sample in enumerate(samples):
+        middle = place * (width + GAP) + (width - 1) / 2
+        said = f"{sample.said_dense} → <b>{sample.said_pruned}</b>"
+        said = said if sample.said_dense != sample.said_pruned else f"both {sample.said_dense}"
+        for row, y, shift, words in (
+            (1, -0.5, 18, f"true {sample.truth}<br>{said}"),
+            (3, height - 0.5, -10, f"ρ {sample.similarity:.2f}"),
+        ):
+            figure.add_annotation(
+                x=middle, y=y, yshift=shift, text=words, showarrow=False, row=row, col=1, font={"size": 12}
+            )
     for row, label in enumerate(("image", "dense", "pruned"), start=1):
         figure.update_yaxes(title_text=label, row=row, col=1)
-    figure.update_xaxes(showticklabels=False, showgrid=False, ticks="", constrain="domain")
-    figure.update_yaxes(
-        showticklabels=False, showgrid=False, ticks="", autorange="reversed", constrain="domain"
-    )
+    bare = {"showticklabels": False, "showgrid": False, "ticks": "", "zeroline": False}
+    figure.update_xaxes(**bare, range=[-0.5, len(samples) * (width + GAP) - GAP - 0.5], constrain="domain")
+    figure.update_yaxes(**bare, range=[height - 0.5, -0.5], constrain="domain")
     for axis in figure.select_yaxes():  # square pixels
         axis.scaleanchor = axis.anchor
-    figure.for_each_annotation(lambda note: note.update(font={"size": 12}))
     figure.update_layout(
         title=f"Where the two networks look: {method}",
         height=3 * COLUMN + 120,
@@ -98,18 +89,27 @@ def gallery(samples: list[Sample], method: str, colours: Palette) -> tuple[go.Fi
     return figure, _gallery_data(samples)
 
 
-def _image(sample: Sample, colours: Palette) -> go.Image | go.Heatmap:
-    where = f"image {sample.index}<br>row %{{y}}, column %{{x}}: "
-    if sample.image.shape[0] == 3:
-        pixels = (255 * sample.image.transpose(1, 2, 0)).round().astype(np.uint8)
-        return go.Image(z=pixels, hovertemplate=where + "%{z}<extra></extra>")
+def _strip(images: list[np.ndarray]) -> np.ndarray:
+    """Images (H, W) side by side with empty columns between them."""
+    gap = np.full((images[0].shape[0], GAP), np.nan)
+    return np.hstack([part for image in images for part in (image, gap)][:-1])
+
+
+def _images(samples: list[Sample], colours: Palette) -> go.Image | go.Heatmap:
+    if samples[0].image.shape[0] == 3:
+        channels = [_strip([255 * s.image[channel] for s in samples]) for channel in range(3)]
+        opaque = np.where(np.isnan(channels[0]), 0, 255)
+        pixels = np.dstack([*(np.nan_to_num(channel) for channel in channels), opaque]).round()
+        return go.Image(z=pixels.astype(np.uint8), colormodel="rgba", hoverinfo="skip")
     return go.Heatmap(
-        z=sample.image[0],
+        z=_strip([s.image[0] for s in samples]),
+        customdata=_strip([np.full(s.image[0].shape, s.index) for s in samples]),
         zmin=0,
         zmax=1,
         showscale=False,
+        hoverongaps=False,
         colorscale=[(0, colours.surface), (1, colours.text)],
-        hovertemplate=where + "%{z:.2f}<extra></extra>",
+        hovertemplate="image %{customdata}: %{z:.2f}<extra></extra>",
     )
 
 
