@@ -132,8 +132,8 @@ def iter_scan(
     targets = find(module, task, criterion, example_inputs, structure, scores, seed)
     if not targets:
         raise ValueError(
-            f"Nothing in this network can be pruned by {granularity}, or the criterion {criterion!r} can rank "
-            "none of it; choose another."
+            f"Nothing in this network can be pruned by {granularity}, or the criterion {criterion!r} can "
+            "rank none of it; choose another."
         )
     n, batches = split_batches(task, split, batch_size=BATCH, limit=limit)
     wanted = tuple(sorted(set(map(float, ratios))))

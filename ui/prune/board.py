@@ -42,6 +42,8 @@ def draw(session: Session, facts: Facts) -> None:
         can_redo=session.can_redo,
         label="Pruning ratio of each layer or coupled group",
     )
+    if whole := session.whole:
+        st.caption(f"Stays whole: {len(whole)} of {len(session.keys)} rows. {next(iter(whole.values()))}")
 
 
 def merge(session: Session, edit: Edit) -> None:

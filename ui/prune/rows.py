@@ -11,7 +11,7 @@ from ui.prune.facts import Facts
 from ui.ratio_board import Row
 from ui.state import Session
 
-UNRANKED = "stays whole: the criterion cannot rank it"
+UNRANKED = "cannot be ranked"
 
 
 def of(session: Session, facts: Facts) -> list[Row]:
