@@ -65,7 +65,7 @@ def confusion_difference(
         )
     )
     figure.update_layout(
-        title=f"Confusion matrix, pruned − dense, on {images}",
+        title=f"Confusion, pruned − dense, {images}",
         height=430,
         plot_bgcolor=colours.surface,
         xaxis={"title": "predicted class", "type": "category", "showgrid": False, "constrain": "domain"},
