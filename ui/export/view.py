@@ -121,12 +121,13 @@ def cards(export: Export) -> None:
 
 def _exact(label: str, before: int, after: int, show: Callable[[float], str], tip: str) -> None:
     change = f"{after / before - 1:+.1%}" if after != before else "same as dense"
+    told = change not in ("same as dense", "+0.0%", "-0.0%")  # a header's bytes are no news, good or bad
     st.metric(
         label,
         show(after),
         change,
-        delta_color="inverse" if after != before else "off",
-        delta_arrow="auto" if after != before else "off",
+        delta_color="inverse" if told else "off",
+        delta_arrow="auto" if told else "off",
         delta_description=f"dense {show(before)}",
         help=tip,
         border=True,

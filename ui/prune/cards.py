@@ -119,7 +119,9 @@ def latency(timing: Timing | None, waiting: str = "", images: str = "") -> str:
     else:
         low, high = timing.ratio_interval
         figure, under = _speedup(timing), f"{_seconds(timing.median)}, dense {_seconds(dense.median)}"
-        bar, note = _bar(timing.median / dense.median), f"95 %: {low:.2f} – {high:.2f}× · {conditions}"
+        enough = timing.n >= FEWEST
+        bar = _bar(timing.median / dense.median if enough else 1.0)
+        note = f"95 %: {low:.2f} – {high:.2f}× · {conditions}" if enough else conditions
         tip += f" Pruned {spread}, dense IQR {_seconds(dense.q1)} – {_seconds(dense.q3)}."
     return _grid(_card("Latency", badge, figure, under, bar, note, cls="px-latency", tip=tip))
 
