@@ -86,6 +86,40 @@ def save_scan(digest: str, scan: Scan) -> bool:
     return save("scans", digest, scan.to_json())
 
 
+def latest_digest(weights: str, *, task: str, granularity: str, criterion: str, seed: int) -> str:
+    """Name the latest complete scan of its kind on validation images, whatever its ratios.
+
+    Args:
+        weights: `weights_digest` of the network.
+        task, granularity, criterion: as given to the scan.
+        seed: only the random criterion depends on it.
+    """
+    return scan_digest(
+        weights,
+        task=task,
+        split="validation",
+        granularity=granularity,
+        criterion=criterion,
+        ratios=(),
+        seed=seed if criterion == "random" else 0,
+        n=0,
+    )
+
+
+def keep_scan(weights: str, scan: Scan) -> None:
+    """Keep a scan under its `scan_digest`, and a complete one on validation images as the latest of its kind.
+
+    Args:
+        weights: `weights_digest` of the network that was scanned.
+        scan: complete or not.
+    """
+    kind = {"task": scan.task, "granularity": scan.granularity, "criterion": scan.criterion}
+    full = scan_digest(weights, **kind, split=scan.split, ratios=scan.ratios, seed=scan.seed, n=scan.n)
+    save_scan(full, scan)
+    if scan.complete and scan.split == "validation":
+        save_scan(latest_digest(weights, **kind, seed=scan.seed), scan)
+
+
 def find_scan(digest: str) -> Scan | None:
     """The scan kept under a `scan_digest`, or None."""
     from pruning.sensitivity import Scan

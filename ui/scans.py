@@ -38,21 +38,9 @@ def keep(model_id: str, weights: str, scan: Scan) -> None:
         weights: its `cache.weights_digest`.
         scan: complete or not.
     """
-    full = store.scan_digest(
-        weights,
-        task=scan.task,
-        split=scan.split,
-        granularity=scan.granularity,
-        criterion=scan.criterion,
-        ratios=scan.ratios,
-        seed=scan.seed,
-        n=scan.n,
-    )
-    store.save_scan(full, scan)
+    store.keep_scan(weights, scan)
     if scan.complete and scan.split == "validation":
-        digest = _latest_digest(model_id, weights, scan.granularity, scan.criterion, scan.seed)
-        store.save_scan(digest, scan)
-        _remember(digest, scan)
+        _remember(_latest_digest(model_id, weights, scan.granularity, scan.criterion, scan.seed), scan)
 
 
 def start(
@@ -113,16 +101,8 @@ def job_key(
 
 
 def _latest_digest(model_id: str, weights: str, granularity: Granularity, criterion: str, seed: int) -> str:
-    return store.scan_digest(
-        weights,
-        task=MODELS[uploads.split_id(model_id)[0]].task,
-        split="validation",
-        granularity=granularity,
-        criterion=criterion,
-        ratios=(),
-        seed=seed if criterion == "random" else 0,
-        n=0,
-    )
+    task = MODELS[uploads.split_id(model_id)[0]].task
+    return store.latest_digest(weights, task=task, granularity=granularity, criterion=criterion, seed=seed)
 
 
 def _remember(digest: str, scan: Scan) -> None:

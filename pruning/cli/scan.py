@@ -9,7 +9,7 @@ from pruning.cli.console import Console, table
 from pruning.models import LoadedModel, load_model
 from pruning.recipe import Recipe, Rule
 from pruning.sensitivity import Scan, iter_scan
-from pruning.store import find_scan, save_scan, scan_digest, weights_digest
+from pruning.store import find_scan, keep_scan, scan_digest, weights_digest
 from pruning.tasks import Task, load_task
 
 
@@ -45,8 +45,9 @@ def run_scan(arguments: Namespace, console: Console) -> None:
 def _scan(loaded: LoadedModel, task: Task, arguments: Namespace, console: Console) -> tuple[Scan, bool]:
     """The scan, and whether it was found in the cache directory."""
     split = "validation"
+    weights = weights_digest(loaded.module)
     digest = scan_digest(
-        weights_digest(loaded.module),
+        weights,
         task=task.name,
         split=split,
         granularity=arguments.granularity,
@@ -74,7 +75,7 @@ def _scan(loaded: LoadedModel, task: Task, arguments: Namespace, console: Consol
         for point in walk:
             bar.update(len(walk.points), walk.total, point.key)
     scan = walk.scan()
-    save_scan(digest, scan)
+    keep_scan(weights, scan)
     return scan, False
 
 

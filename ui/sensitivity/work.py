@@ -47,11 +47,9 @@ def find(choice: Choice) -> Found:
     if job is not None and job.busy and job.parts:
         return Found(_so_far(job), job)
     exact = store.find_scan(choice.digest) or (_so_far(job) if job is not None else None)
-    latest = scans.latest(choice.model_id, choice.granularity, choice.criterion, choice.seed)
     if exact is not None:
-        if latest is None and exact.complete:  # the command line measured it: let the other pages know
-            scans.keep(choice.model_id, cache.weights_digest(choice.model_id), exact)
         return Found(exact, job)
+    latest = scans.latest(choice.model_id, choice.granularity, choice.criterion, choice.seed)
     return Found(latest, job, other=latest is not None)
 
 
