@@ -80,9 +80,13 @@ def prepare(session: Session, form: Form) -> Export:
     after: pruning.Report | None = None
     check: SelfCheck | None = None
     with suppress(MissingData):  # the bar on top of the page says what to do
-        before = cache.dense_report(name, "test")
-        after = cache.pruned_report(name, recipe, "test")
-        check = cache.checked(name, recipe, form)
+        images = f"{len(cache.task(name).test):,} test images"
+        with st.spinner(f"Measuring the dense network on {images} ..."):
+            before = cache.dense_report(name, "test")
+        with st.spinner(f"Measuring the pruned network on {images} ..."):
+            after = cache.pruned_report(name, recipe, "test") if recipe.rules else before
+        with st.spinner(f"Loading the file again and running it on {images} ..."):
+            check = cache.checked(name, recipe, form)
     return Export(
         stem=f"{session.model}-{'pruned' if recipe.rules else 'dense'}-{recipe.digest[:8]}",
         form=form,
