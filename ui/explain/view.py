@@ -157,8 +157,8 @@ def _cards(similarity: np.ndarray, changed: np.ndarray, n: int) -> None:
                 f"measured, {len(similarity)} images",
                 delta_color="off",
                 delta_arrow="off",
-                help="Spearman's ρ between the maps of the dense and the pruned network. 1: the same pixels in "
-                "the same order; 0: unrelated. The images are not a fair sample: those whose prediction "
+                help="Spearman's ρ between the maps of the dense and the pruned network. 1: the same pixels "
+                "in the same order; 0: unrelated. The images are not a fair sample: those whose prediction "
                 "flipped come first.",
                 border=True,
             )
