@@ -224,15 +224,6 @@ def dense_report(model_id: str, split: str = "validation") -> pruning.Report:
 
 
 @_resource(max_entries=16)
-def dense_latency(model_id: str, batch_size: int = 1, threads: int | None = None) -> pruning.Timing:
-    """Measured latency of the dense network, on the shape of its example input."""
-    loaded = model(model_id)
-    return pruning.measure_latency(
-        loaded.module, loaded.example_inputs, batch_size=batch_size, threads=threads
-    )
-
-
-@_resource(max_entries=16)
 def timings(model_id: str) -> dict[str, pruning.Timing]:
     """Recipe digest -> latency in turns with the dense network, as far as it was measured on this machine."""
     return {}
