@@ -11,17 +11,19 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from pruning.counts import kept_count, rounded_up
 from pruning.criteria import across_groups
 from pruning.groups import Group, Structure, find_structure
 from pruning.layers import WEIGHTED, find_layers
 from pruning.masks import keep_by_rank
 from pruning.recipe import Granularity, Recipe, Rule
+from pruning.sparsity import Cut, LayerScores, Parts, Sparsity, masks_weights, parse, scored_as
 
 if TYPE_CHECKING:
     from pruning.statistics import Statistics
     from pruning.tasks import Task
 
-_NEARLY = 1e-9  # 0.7 * 10 is 6.999999999999999 in floating point
+__all__ = ["Plan", "PlanEntry", "kept_count", "make_plan", "multiple_for", "rounded_up"]
 
 
 @dataclass(frozen=True)
@@ -30,13 +32,13 @@ class PlanEntry:
 
     Args:
         key: group id or layer name.
-        granularity: "channel" or "weight".
+        granularity: "channel", or one of `pruning.sparsity` ("weight", "n:4", ...).
         criterion: what ranked the entries.
         asked: the ratio of the rule.
         size: units of the group, or single weights of the layer that are left when the plan's channels are
             removed.
         kept: of these.
-        note: in words, when rounding or a minimum changed what was asked; else "".
+        note: in words, when rounding, a minimum or the granularity changed what was asked; else "".
     """
 
     key: str
@@ -73,34 +75,7 @@ class Plan:
     @cached_property
     def weights(self) -> dict[str, Tensor]:
         """Layer name -> bool of the shape of its dense weight."""
-        return {entry.key: self.keep[entry.key] for entry in self.entries if entry.granularity == "weight"}
-
-
-def kept_count(size: int, ratio: float, multiple_of: int = 1, minimum: int = 1) -> int:
-    """How many of `size` entries stay when `ratio` of them is asked to go.
-
-    The count that goes is rounded to the nearest integer, a half in favour of keeping. What stays is then
-    raised to `minimum`, and up to a multiple of `multiple_of`, but never above `size`.
-
-    Args:
-        size: entries there are, at least 0.
-        ratio: fraction to remove, in [0, 1].
-        multiple_of: 1 = no rounding.
-        minimum: entries that always stay, where there are as many.
-    Raises:
-        ValueError: if an argument is out of its range.
-    """
-    if size < 0 or minimum < 0 or multiple_of < 1 or not 0 <= ratio <= 1:
-        raise ValueError(
-            f"Cannot count what stays of {size} at ratio {ratio} (multiple of {multiple_of}, at least "
-            f"{minimum}): the ratio must lie in 0..1, the multiple be at least 1, the others at least 0."
-        )
-    return rounded_up(size - math.ceil(size * ratio - 0.5 - _NEARLY), size, multiple_of, minimum)
-
-
-def rounded_up(kept: int, size: int, multiple_of: int = 1, minimum: int = 1) -> int:
-    """`kept` raised to the minimum and up to a multiple, never above `size`."""
-    return min(-(-max(kept, minimum) // multiple_of) * multiple_of, size)
+        return {entry.key: self.keep[entry.key] for entry in self.entries if masks_weights(entry.granularity)}
 
 
 def multiple_for(group: Group, multiple_of: int) -> int:
@@ -119,19 +94,21 @@ def make_plan(
 ) -> Plan:
     """Count exactly what a recipe keeps, and rank what that is.
 
-    Channels come first. A rule for single weights then counts those weights of its layer that are left: at
-    ratio 0.5 half of the weights of the smaller network are zero, whatever the channel rules took.
+    Channels come first. A rule that masks weights (see `pruning.sparsity`)
+    then counts those weights of its layer that are left: at ratio 0.5 half of the weights of the smaller
+    network are zero, whatever the channel rules took.
 
     Scope "layer" ranks within each key and keeps exactly what its ratio asks. Scope "global" adds up what the
     ratios of one granularity and criterion ask to remove, and removes that many of the lowest scores over all
     of their keys together. Scores of groups are first made comparable by `criteria.across_groups`, because
     filters of another fan-in have norms on another scale; scores of single weights are compared as they are
-    (Han et al. 2015, arXiv:1506.02626; LAMP brings its own normalisation, Lee et al. 2020, arXiv:2010.07611).
-    Every group keeps its minimum.
+    (Han et al. 2015, arXiv:1506.02626; LAMP brings its own normalisation, Lee et al. 2020, arXiv:2010.07611),
+    and blocks by their means. N:M and kernel patterns are ranked within each layer in both scopes, and their
+    notes say so. Every group keeps its minimum.
 
     Args:
         module: the network, never changed.
-        recipe: keys are group ids for "channel", names of convolutions and linear layers for "weight".
+        recipe: keys are group ids for "channel", names of convolutions and linear layers for masks.
         example_inputs: positional arguments of its forward.
         task: for criteria that need calibration data.
         structure: of this network, if already found.
@@ -143,9 +120,9 @@ def make_plan(
     """
     structure = structure or find_structure(module, example_inputs)
     channel = {key: rule for key, rule in recipe.rules.items() if rule.granularity == "channel"}
-    weight = {key: rule for key, rule in recipe.rules.items() if rule.granularity == "weight"}
+    weight = {key: rule for key, rule in recipe.rules.items() if masks_weights(rule.granularity)}
     groups = {key: _group(structure, key) for key in channel}
-    weights = {key: _weight(module, structure, key) for key in weight}
+    weights = {key: _layer(module, structure, key, rule.granularity) for key, rule in weight.items()}
     known = _Scores(module, recipe, tuple(example_inputs), task, structure, scores or {})
 
     keep: dict[str, Tensor] = {}
@@ -153,10 +130,9 @@ def make_plan(
     units = {key: known.of_group(group, channel[key].criterion) for key, group in groups.items()}
     for keys in _pools(channel, recipe):
         _plan_units(keys, groups, channel, units, recipe, keep, entries)
-    left = {key: _left(structure, keep, key, weights[key]) for key in weight}
-    singles = {key: known.of_weight(key, weights[key], rule.criterion) for key, rule in weight.items()}
+    cuts = _cuts(module, weights, weight, known, structure, keep)
     for keys in _pools(weight, recipe):
-        _plan_weights(keys, weight, singles, left, recipe, keep, entries)
+        _plan_weights(keys, weight, cuts, recipe, keep, entries)
     ordered = tuple(entries[key] for key in recipe.rules)
     model = getattr(module, "architecture", None) or recipe.model
     return Plan({entry.key: keep[entry.key] for entry in ordered}, ordered, structure, model)
@@ -166,9 +142,10 @@ def _pools(rules: Mapping[str, Rule], recipe: Recipe) -> Iterable[list[str]]:
     """Keys that are ranked together."""
     if recipe.scope == "layer":
         return [[key] for key in rules]
-    pools: dict[str, list[str]] = {}
+    pools: dict[tuple[str, ...], list[str]] = {}
     for key, rule in rules.items():
-        pools.setdefault(rule.criterion, []).append(key)
+        alone = masks_weights(rule.granularity) and parse(rule.granularity).alone
+        pools.setdefault((rule.granularity, rule.criterion, key if alone else ""), []).append(key)
     return pools.values()
 
 
@@ -195,27 +172,57 @@ def _plan_units(
         entries[key] = PlanEntry(key, "channel", rule.criterion, rule.ratio, group.size, kept, note)
 
 
+def _cuts(
+    module: nn.Module,
+    layers: Mapping[str, nn.Module],
+    rules: Mapping[str, Rule],
+    known: _Scores,
+    structure: Structure,
+    keep: Mapping[str, Tensor],
+) -> dict[str, Cut]:
+    """Layer -> how its rule's granularity cuts what the plan's channels leave of it."""
+    cutters = {name: parse(name).prepare(module) for name in {rule.granularity for rule in rules.values()}}
+    cuts = {}
+    for key, layer in layers.items():
+        weight = layer.weight
+        assert isinstance(weight, Tensor)
+        scores = known.of_weight(key, weight, rules[key].criterion)
+        cuts[key] = cutters[rules[key].granularity](
+            LayerScores(layer, scores, _left(structure, keep, key, weight))
+        )
+    return cuts
+
+
 def _plan_weights(
     keys: list[str],
     rules: Mapping[str, Rule],
-    scores: Mapping[str, Tensor],
-    left: Mapping[str, Tensor],
+    cuts: Mapping[str, Cut],
     recipe: Recipe,
     keep: dict[str, Tensor],
     entries: dict[str, PlanEntry],
 ) -> None:
-    sizes = {key: int(left[key].sum()) for key in keys}
-    remaining = {key: scores[key][left[key]] for key in keys}
-    counts = {key: kept_count(sizes[key], rules[key].ratio, 1, 0) for key in keys}
+    counts = {key: cuts[key].kept(rules[key].ratio) for key in keys}
     if len(keys) > 1:
-        counts = _shared(remaining, sum(counts.values()))
+        asked = sum(kept_count(cuts[key].size, rules[key].ratio, 1, 0) for key in keys)
+        counts = kept_together({key: cuts[key].parts for key in keys}, asked)
     for key in keys:
-        mask = torch.zeros_like(left[key])
-        mask[left[key]] = keep_by_rank(remaining[key], counts[key])
-        keep[key] = mask
-        note = _together(len(keys))
-        rule = rules[key]
-        entries[key] = PlanEntry(key, "weight", rule.criterion, rule.ratio, sizes[key], counts[key], note)
+        rule, cut, kept = rules[key], cuts[key], counts[key]
+        keep[key] = cut.mask(kept)
+        parts = [_together(len(keys))] if len(keys) > 1 else []
+        parts += _unmet(parse(rule.granularity), rule.ratio, cut.size, kept, recipe, len(keys))
+        note = "; ".join(parts)
+        entries[key] = PlanEntry(key, rule.granularity, rule.criterion, rule.ratio, cut.size, kept, note)
+
+
+def _unmet(
+    sparsity: Sparsity, asked: float, size: int, kept: int, recipe: Recipe, together: int
+) -> list[str]:
+    """Why a layer did not get what was asked for it alone."""
+    said = [sparsity.alone] if sparsity.alone and recipe.scope == "global" else []
+    got = 1 - kept / size if size else asked
+    if together == 1 and sparsity.because and f"{asked:.1%}" != f"{got:.1%}":
+        said.append(f"asked {100 * asked:.1f} %, got {100 * got:.1f} %, because {sparsity.because}")
+    return said
 
 
 def _shared(scores: Mapping[str, Tensor], kept: int) -> dict[str, int]:
@@ -223,6 +230,23 @@ def _shared(scores: Mapping[str, Tensor], kept: int) -> dict[str, int]:
     ranked = keep_by_rank(torch.cat([values.flatten() for values in scores.values()]), kept)
     sizes = [values.numel() for values in scores.values()]
     return {key: int(part.sum()) for key, part in zip(scores, ranked.split(sizes), strict=True)}
+
+
+def kept_together(parts: Mapping[str, Parts | None], kept: int) -> dict[str, int]:
+    """How many weights each layer keeps when as near as possible to `kept` stay of all of them together."""
+    known = {key: part for key, part in parts.items() if part is not None}
+    if all(part.sizes is None for part in known.values()):
+        return _shared({key: part.scores for key, part in known.items()}, kept)
+    scores = torch.cat([part.scores for part in known.values()])
+    each = [len(part.scores) for part in known.values()]
+    sizes = torch.cat([part.sizes for part in known.values() if part.sizes is not None])
+    best = scores.sort(descending=True, stable=True).indices
+    counts = torch.cat([torch.zeros(1, dtype=torch.long), sizes[best].cumsum(0)])
+    distance = (counts - kept).abs()
+    number = len(counts) - 1 - int(distance.flip(0).argmin())  # of equal distances the one that keeps more
+    stays = torch.zeros_like(sizes)
+    stays[best[:number]] = sizes[best[:number]]
+    return {key: int(part.sum()) for key, part in zip(known, stays.split(each), strict=True)}
 
 
 def _protected(scores: Tensor, minimum: int) -> Tensor:
@@ -258,17 +282,19 @@ def _group(structure: Structure, key: str) -> Group:
     raise ValueError(f"The recipe names {key!r}, but this network's groups are {structure.listing}.")
 
 
-def _weight(module: nn.Module, structure: Structure, key: str) -> Tensor:
-    """The weight of a "weight" rule, or a sentence on why it has none."""
+def _layer(module: nn.Module, structure: Structure, key: str, granularity: str) -> nn.Module:
+    """The layer of a rule for weights, or a sentence on why it has none."""
     layers = {name: layer for name, layer in module.named_modules() if isinstance(layer, WEIGHTED)}
     if key not in layers:
         what = (
             "is a group" if key in structure.by_id else "names no convolution or linear layer of this network"
         )
-        raise ValueError(f"{key!r} {what}; granularity 'weight' needs the name of such a layer.")
+        raise ValueError(f"{key!r} {what}; granularity {granularity!r} needs the name of such a layer.")
     if _weight_name(key) not in structure.shapes:
         raise ValueError(f"The weight of {key!r} is shared with another layer; use that layer's name.")
-    return layers[key].weight
+    if why := parse(granularity).misfit(layers[key]):
+        raise ValueError(f"{key!r} cannot be pruned by {granularity!r}: {why}; choose another granularity.")
+    return layers[key]
 
 
 def _weight_name(layer: str) -> str:
@@ -327,7 +353,11 @@ class _Scores:
 
         if (granularity, criterion) not in self._computed:
             rules = self.recipe.rules.items()
-            keys = {k for k, rule in rules if rule.granularity == granularity and rule.criterion == criterion}
+            keys = {
+                key
+                for key, rule in rules
+                if (scored_as(rule.granularity), rule.criterion) == (granularity, criterion)
+            }
             statistics = self._known(CRITERIA[criterion].needs, criterion)
             seed = self.recipe.seed
             if granularity == "channel":

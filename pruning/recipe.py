@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-Granularity = Literal["weight", "channel"]
+from pruning.sparsity import parse
+from pruning.sparsity.n_of_m import read_spelled
+
+UNITS = ("channel",)  # granularities that remove whole units; all others mask weights, see `pruning.sparsity`
 Scope = Literal["layer", "global"]
 
+
+def _known(granularity: str) -> str:
+    return granularity if granularity in UNITS else parse(granularity).name
+
+
+Granularity = Annotated[str, AfterValidator(_known)]
+
+_SAME = 1e-6  # ratios that lie this close are the same
 MAX_JSON_CHARS = 4_000_000  # a recipe of 10,000 rules is under 1 MB; more than this is not a recipe
 
 
@@ -18,8 +29,9 @@ class Rule(BaseModel):
 
     Args:
         ratio: fraction asked to be removed, in [0, 1].
-        granularity: "weight" masks single weights of a layer; "channel" removes whole units of a group
-            (filters, neurons, attention heads).
+        granularity: "channel" removes whole units of a group (filters, neurons, attention heads); "weight"
+            masks single weights of a layer, "n:4" N of every 4 in a row, "16x1" blocks, "pattern" entries of
+            kernels (see `pruning.sparsity`). "2:4" is read as "n:4" and ratio 0.5; another ratio is refused.
         criterion: name of an entry of `pruning.CRITERIA`.
     """
 
@@ -29,14 +41,28 @@ class Rule(BaseModel):
     granularity: Granularity = "channel"
     criterion: Annotated[str, Field(min_length=1, max_length=64)] = "l2"
 
+    @model_validator(mode="before")
+    @classmethod
+    def _spelled(cls, given: Any) -> Any:
+        """The common spelling of N:M as granularity and ratio."""
+        name = given.get("granularity") if isinstance(given, dict) else None
+        spelled = read_spelled(name) if isinstance(name, str) else None
+        if spelled is None:
+            return given
+        granularity, ratio = spelled
+        asked = given.get("ratio", ratio)
+        if not isinstance(asked, float | int) or not abs(asked - ratio) <= _SAME:
+            raise ValueError(f"{name!r} means ratio {ratio:g}, not {asked!r}; leave one of them out.")
+        return {**given, "granularity": granularity, "ratio": ratio}
+
 
 class Recipe(BaseModel):
     """Every decision of one pruning, frozen; the same recipe on the same weights gives the same network.
 
     Args:
-        rules: keys are group ids for "channel", layer names for "weight".
+        rules: keys are group ids for "channel", layer names for masks of weights.
         scope: "layer" ranks within each key; "global" ranks all keys of one granularity and criterion
-            together, removing as many in total as their ratios ask for.
+            together, removing as many in total as their ratios ask for (not so N:M and kernel patterns).
         multiple_of: kept channel counts are rounded up to this multiple (1 = no rounding).
         seed: of the criteria that draw numbers (random).
         model: name of the architecture that the recipe was made for, if known.
@@ -70,10 +96,15 @@ class Recipe(BaseModel):
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
             where = " > ".join(str(part)[:80] for part in first["loc"]) or "the file"
-            raise ValueError(f"The recipe is not valid at {where}: {first['msg']}.") from None
+            raise ValueError(f"The recipe is not valid at {where}: {_sentence(first['msg'])}") from None
 
     @property
     def digest(self) -> str:
         """Sixteen hexadecimal digits that name this recipe, independent of the order of its rules."""
         canonical = self.model_copy(update={"rules": dict(sorted(self.rules.items()))})
         return hashlib.sha256(canonical.model_dump_json().encode()).hexdigest()[:16]
+
+
+def _sentence(message: str) -> str:
+    """A message of pydantic, without the words that it puts before one of ours."""
+    return f"{message.removeprefix('Value error, ').rstrip('.')}."
