@@ -17,7 +17,7 @@ from pruning.groups import Group, Structure, find_structure
 from pruning.layers import WEIGHTED, find_layers
 from pruning.masks import keep_by_rank
 from pruning.recipe import Granularity, Recipe, Rule
-from pruning.sparsity import Cut, LayerScores, Parts, Sparsity, masks_weights, parse, scored_as
+from pruning.sparsity import Cut, LayerScores, Sparsity, kept_together, masks_weights, parse, scored_as
 
 if TYPE_CHECKING:
     from pruning.statistics import Statistics
@@ -48,6 +48,13 @@ class PlanEntry:
     size: int
     kept: int
     note: str = ""
+
+    @property
+    def spelled(self) -> str:
+        """The granularity as it is usually written: "2:4" for "n:4" at a ratio that keeps 2."""
+        return (
+            parse(self.granularity).spell(self.asked) if masks_weights(self.granularity) else self.granularity
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -204,13 +211,14 @@ def _plan_weights(
     counts = {key: cuts[key].kept(rules[key].ratio) for key in keys}
     if len(keys) > 1:
         asked = sum(kept_count(cuts[key].size, rules[key].ratio, 1, 0) for key in keys)
-        counts = kept_together({key: cuts[key].parts for key in keys}, asked)
+        parts = {key: part for key in keys if (part := cuts[key].parts) is not None}
+        counts = kept_together(parts, asked)
     for key in keys:
         rule, cut, kept = rules[key], cuts[key], counts[key]
         keep[key] = cut.mask(kept)
-        parts = [_together(len(keys))] if len(keys) > 1 else []
-        parts += _unmet(parse(rule.granularity), rule.ratio, cut.size, kept, recipe, len(keys))
-        note = "; ".join(parts)
+        said = [_together(len(keys))] if len(keys) > 1 else []
+        said += _unmet(parse(rule.granularity), rule.ratio, cut.size, kept, recipe, len(keys))
+        note = "; ".join(said)
         entries[key] = PlanEntry(key, rule.granularity, rule.criterion, rule.ratio, cut.size, kept, note)
 
 
@@ -230,23 +238,6 @@ def _shared(scores: Mapping[str, Tensor], kept: int) -> dict[str, int]:
     ranked = keep_by_rank(torch.cat([values.flatten() for values in scores.values()]), kept)
     sizes = [values.numel() for values in scores.values()]
     return {key: int(part.sum()) for key, part in zip(scores, ranked.split(sizes), strict=True)}
-
-
-def kept_together(parts: Mapping[str, Parts | None], kept: int) -> dict[str, int]:
-    """How many weights each layer keeps when as near as possible to `kept` stay of all of them together."""
-    known = {key: part for key, part in parts.items() if part is not None}
-    if all(part.sizes is None for part in known.values()):
-        return _shared({key: part.scores for key, part in known.items()}, kept)
-    scores = torch.cat([part.scores for part in known.values()])
-    each = [len(part.scores) for part in known.values()]
-    sizes = torch.cat([part.sizes for part in known.values() if part.sizes is not None])
-    best = scores.sort(descending=True, stable=True).indices
-    counts = torch.cat([torch.zeros(1, dtype=torch.long), sizes[best].cumsum(0)])
-    distance = (counts - kept).abs()
-    number = len(counts) - 1 - int(distance.flip(0).argmin())  # of equal distances the one that keeps more
-    stays = torch.zeros_like(sizes)
-    stays[best[:number]] = sizes[best[:number]]
-    return {key: int(part.sum()) for key, part in zip(known, stays.split(each), strict=True)}
 
 
 def _protected(scores: Tensor, minimum: int) -> Tensor:

@@ -14,6 +14,9 @@ from pruning.cli.inspect import run_inspect, run_models
 from pruning.cli.prune import run_prune
 from pruning.cli.scan import run_scan
 from pruning.cli.train import run_train
+from pruning.recipe import UNITS
+from pruning.sparsity import parse
+from pruning.sparsity.n_of_m import read_spelled
 
 Run = Callable[[argparse.Namespace, Console], None]
 
@@ -98,10 +101,12 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
 def _add_method(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--granularity",
-        choices=("channel", "weight"),
+        type=_granularity,
+        metavar="NAME",
         default="channel",
-        help="channel: remove whole filters, neurons or heads, the network gets smaller and faster; "
-        "weight: zero single weights, shapes stay (default: %(default)s)",
+        help="channel: remove whole filters, neurons or heads, the network gets smaller and faster; or set "
+        "to zero, shapes stay: weight (single ones), n:4 (N of every 4 in a row; the ratio says N), 16x1, "
+        "32x32, ... (blocks, outputs x inputs), pattern (entries of 3x3 kernels) (default: %(default)s)",
     )
     parser.add_argument(
         "--criterion",
@@ -223,6 +228,15 @@ def _ratio(text: str) -> float:
     if not 0 <= value <= 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not between 0 and 1")
     return value
+
+
+def _granularity(text: str) -> str:
+    try:
+        if (spelled := read_spelled(text)) is not None:
+            raise ValueError(f"write {spelled[0]} and ratio {spelled[1]:g} for {text}")
+        return text if text in UNITS else parse(text).name
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _ratios(text: str) -> tuple[float, ...]:

@@ -30,6 +30,7 @@ from pruning.models import LoadedModel, load_model
 from pruning.plan import Plan, make_plan
 from pruning.recipe import Recipe, Rule
 from pruning.shrink import shrink
+from pruning.sparsity import parse
 from pruning.tasks import TASKS, MissingData, Task, load_task
 
 LATENCY_BUDGET_S = 4.0
@@ -75,7 +76,14 @@ def _recipe(arguments: Namespace, loaded: LoadedModel, structure: Structure) -> 
             keys = [group.id for group in structure.groups]
         else:
             layers = find_layers(loaded.module, loaded.example_inputs)
-            keys = [layer.name for layer in layers if layer.prunable]
+            misfit = parse(arguments.granularity).misfit
+            keys = [
+                layer.name
+                for layer in layers
+                if layer.prunable and not misfit(loaded.module.get_submodule(layer.name))
+            ]
+        if not keys:
+            raise ValueError(f"Nothing in {loaded.name} can be pruned by {arguments.granularity}.")
         rule = Rule(ratio=arguments.ratio, granularity=arguments.granularity, criterion=arguments.criterion)
         return Recipe(rules=dict.fromkeys(keys, rule), seed=arguments.seed, model=loaded.name)
     try:
@@ -209,7 +217,7 @@ def _side(side: Side) -> dict[str, Any]:
 def _lines(result: Result) -> list[str]:
     dense, pruned, timing = result.dense, result.pruned, result.timing
     rows = [
-        (entry.key, entry.granularity, f"{entry.asked:.1%}", entry.size - entry.kept, entry.kept, entry.size)
+        (entry.key, entry.spelled, f"{entry.asked:.1%}", entry.size - entry.kept, entry.kept, entry.size)
         for entry in result.plan.entries
     ]
     counts = [

@@ -9,6 +9,7 @@ from pruning.cli.console import Console, table
 from pruning.models import LoadedModel, load_model
 from pruning.recipe import Recipe, Rule
 from pruning.sensitivity import Scan, iter_scan
+from pruning.sparsity import masks_weights
 from pruning.store import find_scan, keep_scan, scan_digest, weights_digest
 from pruning.tasks import Task, load_task
 
@@ -99,7 +100,7 @@ def _lines(
     scan: Scan, prunable: dict[str, float], predicted: float | None, loss: float, *, kept: bool
 ) -> list[str]:
     low, high = scan.dense.interval
-    names = {"channel": "group", "weight": "layer"}
+    name = "layer" if masks_weights(scan.granularity) else "group"
     rows = []
     for key in sorted(scan.keys, key=lambda key: -prunable[key]):
         curve = {point.ratio: point for point in scan.curve(key)}
@@ -107,10 +108,10 @@ def _lines(
         measured = [f"{100 * curve[ratio].accuracy:.1f}" if ratio in curve else "" for ratio in scan.ratios]
         rows.append((key, size, _percent(prunable[key]), *measured))
     columns = [f"{_percent(ratio)} off" for ratio in scan.ratios]
-    head = (names[scan.granularity], "size", "prunable", *columns)
+    head = (name, "size", "prunable", *columns)
     found = "kept from before" if kept else "measured now"
     text = [
-        f"Accuracy in % on {scan.n:,} {scan.split} images with one {names[scan.granularity]} pruned by "
+        f"Accuracy in % on {scan.n:,} {scan.split} images with one {name} pruned by "
         f"{scan.criterion}, all others whole ({found}).",
         f"Dense: {100 * scan.dense.accuracy:.2f} % (95 % interval {100 * low:.2f} to {100 * high:.2f} %). "
         f"Prunable: the largest ratio that loses at most {loss:g} points.",

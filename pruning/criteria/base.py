@@ -40,7 +40,7 @@ class Criterion:
 
     @property
     def granularities(self) -> frozenset[str]:
-        """Any of "weight" and "channel"."""
+        """Any of "weight" (every mask over weights: see `sparsity.scored_as`) and "channel"."""
         offered = {"weight": self.weights, "channel": self.units}
         return frozenset(name for name, score in offered.items() if score is not None)
 

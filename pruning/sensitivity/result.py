@@ -39,7 +39,7 @@ class ScanPoint(Measured):
     """What was measured with one key pruned, all others whole.
 
     Args:
-        key: group id ("channel") or layer name ("weight").
+        key: group id ("channel") or layer name (masks of weights).
         ratio: fraction asked to be removed.
         kept: units or weights that stayed.
         size: units or weights of the key.

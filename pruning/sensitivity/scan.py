@@ -8,7 +8,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import takewhile
 from typing import TYPE_CHECKING
 
@@ -18,11 +18,12 @@ from torch import Tensor, nn
 from pruning.criteria import CRITERIA, score_groups, score_weights, unscorable
 from pruning.evaluate import Batch, Report, measure, split_batches
 from pruning.groups import find_structure
-from pruning.layers import find_layers
+from pruning.layers import Layer, find_layers
 from pruning.masks import keep_by_rank, named_tensors, zero_units
 from pruning.plan import kept_count
 from pruning.recipe import Granularity
 from pruning.sensitivity.result import Measured, Scan, ScanPoint
+from pruning.sparsity import Cut, LayerScores, masks_weights, parse, scored_as
 from pruning.statistics import Statistics, collect_statistics
 
 if TYPE_CHECKING:
@@ -105,7 +106,8 @@ def iter_scan(
         module: the dense network; never changed.
         task: the data.
         ratios: fractions to remove, each in [0, 1].
-        granularity: "channel" scans coupled groups, "weight" the single weights of layers.
+        granularity: "channel" scans coupled groups, a name of `pruning.sparsity` ("weight", "n:4", "16x1",
+            "pattern") the weights of layers.
         criterion: name of an entry of `CRITERIA`; the lowest scores go first.
         example_inputs: of the network's forward; the task's first image if None.
         structure: of the network; found if None. Only for "channel".
@@ -124,12 +126,14 @@ def iter_scan(
         raise ValueError("A scan needs at least one ratio, and each must lie between 0 and 1.")
     if split == "test":
         raise ValueError("Test data is for final results only; scan on validation data.")
-    if granularity not in CRITERIA[criterion].granularities:
+    if scored_as(granularity) not in CRITERIA[criterion].granularities:
         raise ValueError(f"The criterion {criterion!r} cannot score a {granularity}; choose another.")
     if example_inputs is None:
         example_inputs = (task.validation[0][0].unsqueeze(0),)
-    find = _groups if granularity == "channel" else _layers
-    targets = find(module, task, criterion, example_inputs, structure, scores, seed)
+    if masks_weights(granularity):
+        targets = _layers(module, task, granularity, criterion, example_inputs, scores, seed)
+    else:
+        targets = _groups(module, task, criterion, example_inputs, structure, scores, seed)
     if not targets:
         raise ValueError(
             f"Nothing in this network can be pruned by {granularity}, or the criterion {criterion!r} can "
@@ -155,23 +159,35 @@ def iter_scan(
 
 @dataclass
 class Target:
-    """One key of a scan: what it is made of and which parts go first.
+    """One key of a scan: what it is made of, and what stays of it.
 
     Args:
         key: group id or layer name.
-        scores: (size,), higher = keep.
+        size: units or weights.
+        kept: ratio -> how many of them stay; weights may all go.
+        mask: how many stay -> bool, (size,) for a group, of the weight's shape for a layer; True = keep.
         group: the group; None for a layer.
         weight: qualified name of a layer's weight; "" for a group.
     """
 
     key: str
-    scores: Tensor
+    size: int
+    kept: Callable[[float], int]
+    mask: Callable[[int], Tensor]
     group: Group | None = None
     weight: str = ""
 
-    def kept(self, ratio: float) -> int:
-        """How many parts stay; single weights may all go."""
-        return kept_count(len(self.scores), ratio, minimum=self.group.minimum if self.group else 0)
+    @classmethod
+    def of_group(cls, group: Group, scores: Tensor) -> Target:
+        """A group, by the scores (size,) of its units."""
+        kept = partial(kept_count, group.size, minimum=group.minimum)
+        return cls(group.id, group.size, kept, partial(keep_by_rank, scores), group=group)
+
+    @classmethod
+    def of_layer(cls, layer: Layer, cut: Cut) -> Target:
+        """A layer, as a granularity cuts it."""
+        assert layer.weight is not None
+        return cls(layer.name, cut.size, cut.kept, cut.mask, weight=layer.weight)
 
     @property
     def tensors(self) -> set[str]:
@@ -183,13 +199,13 @@ class Target:
 
         Args:
             tensors: the network's parameters and buffers by name.
-            keep: (size,), bool, True = keep.
+            keep: as `mask` gives it.
         """
         if self.group:
             zero_units(tensors, self.group, keep)
         else:
             weight = tensors[self.weight]
-            weight.masked_fill_(~keep.view_as(weight).to(weight.device), 0)
+            weight.masked_fill_(~keep.to(weight.device), 0)
 
 
 @dataclass
@@ -242,11 +258,11 @@ class Walk:
 
     def _point(self, target: Target, ratio: float) -> ScanPoint | None:
         """One point; None if the walk was stopped."""
-        size, kept = len(target.scores), target.kept(ratio)
+        size, kept = target.size, target.kept(ratio)
         if kept == size:
             self._known[target.key, kept] = self.dense
         if (target.key, kept) not in self._known:
-            report = self._pruned(target, keep_by_rank(target.scores, kept))
+            report = self._pruned(target, target.mask(kept))
             if report is None:
                 return None
             self._known[target.key, kept] = _measured(report)
@@ -298,7 +314,7 @@ def _groups(
         statistics = _statistics(module, task, criterion)
         scores = score_groups(module, groups, criterion, statistics=statistics, seed=seed)
     return [
-        Target(group.id, scores[group.id], group=group)
+        Target.of_group(group, scores[group.id])
         for group in groups
         if group.id in scores and group.size > group.minimum
     ]
@@ -307,19 +323,27 @@ def _groups(
 def _layers(
     module: nn.Module,
     task: Task,
+    granularity: Granularity,
     criterion: str,
     example_inputs: Sequence[Tensor],
-    structure: Structure | None,
     scores: Mapping[str, Tensor] | None,
     seed: int,
 ) -> list[Target]:
-    """The layers whose weights can be pruned."""
-    layers = [layer for layer in find_layers(module, example_inputs) if layer.prunable]
+    """The layers whose weights can be pruned by this granularity."""
+    sparsity = parse(granularity)
+    layers = [
+        layer
+        for layer in find_layers(module, example_inputs)
+        if layer.prunable and not sparsity.misfit(module.get_submodule(layer.name))
+    ]
     if scores is None:
         statistics = _statistics(module, task, criterion)
         scores = score_weights(module, layers, criterion, statistics=statistics, seed=seed)
+    cutter = sparsity.prepare(module)
     return [
-        Target(layer.name, scores[layer.weight].flatten(), weight=layer.weight)
+        Target.of_layer(
+            layer, cutter(LayerScores(module.get_submodule(layer.name), scores[layer.weight].cpu()))
+        )
         for layer in layers
         if layer.weight and layer.weight in scores
     ]

@@ -18,6 +18,7 @@ from pruning.sparsity.base import (
     parse,
     scored_as,
 )
+from pruning.sparsity.together import kept_together
 
 __all__ = [
     "FAMILIES",
@@ -29,6 +30,7 @@ __all__ = [
     "Stops",
     "block",
     "family_of",
+    "kept_together",
     "masks_weights",
     "n_of_m",
     "parse",
