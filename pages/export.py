@@ -1,26 +1,28 @@
-"""Export: the pruned network as files that load elsewhere, checked before they are offered."""
+"""Export: the pruned network as files that load elsewhere, checked while one looks at them."""
 
 import streamlit as st
 
 from ui import shell, state
-from ui.export import view
+from ui.export import files, proof, view, work
 
 shell.guard()
 session = state.session()
 
-shell.header("Export", "Take the pruned network home: files that load elsewhere, checked before the offer.")
+shell.header(
+    "Export", "Take the pruned network home: files that load elsewhere, written, loaded and checked."
+)
 with shell.errors_here():
     if not session.recipe.rules:
         st.info(
             "Nothing is pruned yet, so this would be the dense network: set ratios on the Prune page first.",
             icon=":material/info:",
         )
-    form = view.choose_form(session)
-    export = view.prepare(session, form)
-    view.cards(export)
-    view.proof(session, export)
-    with st.spinner("Measuring the latency for the model card ..."):
-        timing = view.latency(session)
+    choice = view.choose(session)
+    export = files.write(session, choice)
+    found = work.begin(session, choice)
+    view.cards(export, choice, found)
+    proof.draw(session, choice, found)
     shell.section("Download")
-    view.downloads(session, export, timing)
-    view.previews(session, export, timing)
+    texts = files.texts(session, export, choice, found.measured)
+    view.downloads(export, texts, found)
+    view.previews(texts, found)

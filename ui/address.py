@@ -11,10 +11,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import get_args
 
-from pruning.recipe import Granularity, Scope
+from pruning.recipe import Scope
 from ui.draft import Draft
 
 NAMES = ("model", "w", "g", "c", "s", "m", "seed", "r", "o")  # every parameter that is ours
+GRANULARITIES = ("channel", "weight")  # that the app edits; the engine knows more
 SCALE = 30_000  # ratios are whole multiples of 1/30000: exact for percent steps, and 15 bits hold them
 LOCKED = 0x8000  # the sixteenth bit
 MAX_CHARS = 16_000  # a longer ?r= is not ours
@@ -58,18 +59,17 @@ def parse(params: Mapping[str, str]) -> Address:
     blank = Draft()
     granularity, scope = params.get("g", ""), params.get("s", "")
     draft = Draft(
-        granularity=granularity if granularity in get_args(Granularity) else blank.granularity,  # type: ignore[arg-type]
+        granularity=granularity if granularity in GRANULARITIES else blank.granularity,
         criterion=matching("c", _NAME) or blank.criterion,
         scope=scope if scope in get_args(Scope) else blank.scope,  # type: ignore[arg-type]
         multiple_of=whole("m", 1, 1024, blank.multiple_of),
         seed=whole("seed", 0, 2**31 - 1, blank.seed),
     )
-    packed = params.get("r", "")
     return Address(
         model=matching("model", _NAME),
         weights=matching("w", _DIGEST),
         draft=draft,
-        packed=packed if len(packed) <= MAX_CHARS else "",
+        packed=params.get("r", ""),
         owner=matching("o", _TOKEN) or "",
     )
 
@@ -106,7 +106,9 @@ def pack(ratios: Mapping[str, float], locked: Iterable[str], keys: Sequence[str]
 
 
 def unpack(text: str, keys: Sequence[str]) -> tuple[dict[str, float], frozenset[str]] | None:
-    """Open what `pack` wrote for these keys; None if it was written for others, or is damaged."""
+    """Open what `pack` wrote for these keys; None if it was written for others, is damaged or too long."""
+    if len(text) > MAX_CHARS:
+        return None
     try:
         raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
     except (binascii.Error, ValueError):

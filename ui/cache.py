@@ -17,7 +17,7 @@ import torch
 
 import pruning
 from pruning import MODELS, store
-from pruning.checkpoint import Form, SelfCheck, SizeModel, checkpoint_bytes
+from pruning.checkpoint import Form, SizeModel, checkpoint_bytes
 from pruning.explain import Comparison, compare
 from pruning.graph import Graph, find_graph
 from pruning.live import LiveEvaluator
@@ -218,14 +218,20 @@ def scores(model_id: str, granularity: Granularity, criterion: str, seed: int = 
 
 
 @_resource(max_entries=16)
-def dense_report(model_id: str, split: str = "validation") -> pruning.Report:
-    """Measured accuracy and loss of the dense network on a whole split; raises `MissingData` without data."""
-    return pruning.evaluate(model(model_id).module, task(model_id), split=split)
+def dense_report(model_id: str) -> pruning.Report:
+    """Measured accuracy of the dense network on all validation images; raises `MissingData` without data."""
+    return pruning.evaluate(model(model_id).module, task(model_id))
+
+
+@_resource(max_entries=16)
+def dense_reports(model_id: str) -> dict[str, pruning.Report]:
+    """Split -> measured accuracy of the dense network on it, as far as background work has found it out."""
+    return {}
 
 
 @_resource(max_entries=16)
 def timings(model_id: str) -> dict[str, pruning.Timing]:
-    """Recipe digest -> latency in turns with the dense network, as far as it was measured on this machine."""
+    """Recipe digest -> latency in turns with the dense network, as far as `ui.latencies` has measured it."""
     return {}
 
 
@@ -264,25 +270,13 @@ def pruned(model_id: str, recipe: pruning.Recipe) -> nn.Module:
 
 
 @_resource(max_entries=16)
-def _pruned_report(model_id: str, digest: str, split: str, _recipe: pruning.Recipe) -> pruning.Report:
-    return pruning.evaluate(_pruned(model_id, digest, _recipe), task(model_id), split=split)
+def _pruned_report(model_id: str, digest: str, _recipe: pruning.Recipe) -> pruning.Report:
+    return pruning.evaluate(_pruned(model_id, digest, _recipe), task(model_id))
 
 
-def pruned_report(model_id: str, recipe: pruning.Recipe, split: str = "validation") -> pruning.Report:
-    """Measured accuracy and loss of the pruned network on a split; raises `MissingData` without data."""
-    return _pruned_report(model_id, recipe.digest, split, recipe)
-
-
-@_resource(max_entries=16)
-def _pruned_latency(model_id: str, digest: str, _recipe: pruning.Recipe) -> pruning.Timing:
-    loaded = model(model_id)
-    small = _pruned(model_id, digest, _recipe)
-    return pruning.measure_latency(small, loaded.example_inputs, baseline=loaded.module)
-
-
-def pruned_latency(model_id: str, recipe: pruning.Recipe) -> pruning.Timing:
-    """Measured latency of the pruned network, in turns with the dense one."""
-    return _pruned_latency(model_id, recipe.digest, recipe)
+def pruned_report(model_id: str, recipe: pruning.Recipe) -> pruning.Report:
+    """Measured accuracy of the pruned network on all validation images; raises `MissingData` without data."""
+    return _pruned_report(model_id, recipe.digest, recipe)
 
 
 @_resource(max_entries=4)
@@ -294,20 +288,6 @@ def _exported(model_id: str, digest: str, form: Form, _recipe: pruning.Recipe) -
 def exported(model_id: str, recipe: pruning.Recipe, form: Form) -> bytes:
     """The checkpoint file of the pruned network, as it is downloaded."""
     return _exported(model_id, recipe.digest, form, recipe)
-
-
-@_resource(max_entries=16)
-def _checked(
-    model_id: str, digest: str, form: Form, fresh_process: bool, _recipe: pruning.Recipe
-) -> SelfCheck:
-    data = _exported(model_id, digest, form, _recipe)
-    small = _pruned(model_id, digest, _recipe)
-    return pruning.self_check(data, small, task(model_id).test, fresh_process=fresh_process)
-
-
-def checked(model_id: str, recipe: pruning.Recipe, form: Form, *, fresh_process: bool = False) -> SelfCheck:
-    """What came out of loading the exported file again; raises `MissingData` without data."""
-    return _checked(model_id, recipe.digest, form, fresh_process, recipe)
 
 
 @_resource(max_entries=64)

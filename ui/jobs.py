@@ -155,9 +155,11 @@ class JobManager:
             jobs = list(self._jobs.values())
         return sum(other.busy for other in jobs[: jobs.index(job)]) if job in jobs else 0
 
-    def cancel(self, job: Job, owner: str) -> bool:
+    def cancel(self, job: Job, owner: str, *, forget: bool = False) -> bool:
         """Withdraw one owner's wish; the job stops when nobody wishes for it any more.
 
+        Args:
+            forget: a job that stops is not found again, as if nobody had ever asked for it.
         Returns:
             Whether it stops (at its next step, or at once if it has not begun).
         """
@@ -171,6 +173,8 @@ class JobManager:
             job.stop.set()
             if job.state == "queued":
                 _end(job, "cancelled")
+            if forget:
+                self._jobs.pop((job.kind, job.key), None)
             return True
 
     def close(self, timeout: float | None = None) -> None:

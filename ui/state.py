@@ -40,6 +40,7 @@ class Session:
         problem: why the last upload was refused, in one sentence.
         recipe_problem: the same of the last recipe file.
         measured: what was last measured while editing; shown, marked as such, until the next figure is there.
+        asked: which export was last measured for this session; the next one takes its place.
     """
 
     model: str = DEFAULT_MODEL
@@ -51,6 +52,7 @@ class Session:
     problem: str = ""
     recipe_problem: str = ""
     measured: Report | None = None
+    asked: str = ""
 
     # What pages read
 
@@ -258,7 +260,9 @@ def _restore(found: address.Address) -> Session:
         if opened:
             now = replace(now, ratios=opened[0], locked=opened[1])
         else:
-            restored.note = restored.note or "The ratios in this link are of another network; none are set."
+            restored.note = restored.note or (
+                "The ratios in this link are of another network, or the link is damaged; none are set."
+            )
     restored.history = History(now)
     return restored
 

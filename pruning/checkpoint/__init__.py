@@ -1,7 +1,7 @@
 """Read uploads safely; write pruned networks to files that load elsewhere; say what such a file is."""
 
 from pruning.checkpoint.card import Side, model_card
-from pruning.checkpoint.check import SelfCheck, self_check
+from pruning.checkpoint.check import SelfCheck, check_batches, self_check
 from pruning.checkpoint.code import loading_code
 from pruning.checkpoint.layout import FORMS, Form
 from pruning.checkpoint.load import LoadedCheckpoint, load_checkpoint
@@ -16,6 +16,7 @@ __all__ = [
     "SelfCheck",
     "Side",
     "SizeModel",
+    "check_batches",
     "check_state_dict",
     "checkpoint_bytes",
     "checkpoint_size",

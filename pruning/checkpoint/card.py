@@ -57,7 +57,7 @@ def model_card(
         recipe: what was decided; the card ends with it.
         plan: what was removed.
         dense, pruned: the two networks' figures.
-        timing: of the pruned network, measured in turns with the dense one.
+        timing: of the pruned network, measured in turns with the dense one; alone where nothing is pruned.
         check: of the exported file.
         file_name: of the checkpoint.
         data: what the accuracy was measured on and where it comes from, in one sentence.
@@ -109,10 +109,7 @@ def _sentences(
 ) -> Iterable[str]:
     if dense.report and pruned.report:
         yield _comparison(dense.report, pruned.report, data)
-    if timing and timing.baseline:
-        yield _latency(timing)
-    else:
-        yield f"Latency: {NOT_MEASURED}."
+    yield _latency(timing) if timing else f"Latency: {NOT_MEASURED}."
     yield f"Self-check: {check}" if check else f"Self-check of the file: {NOT_MEASURED}."
 
 
@@ -131,14 +128,14 @@ def _comparison(dense: Report, pruned: Report, data: str) -> str:
 
 
 def _latency(timing: Timing) -> str:
-    assert timing.baseline is not None
     own, base = timing, timing.baseline
     text = (
         f"Latency, batch {own.batch_size}, {own.threads} thread{'s' if own.threads > 1 else ''}, {own.n:,} "
-        f"forwards of each in turns: median {1000 * own.median:.3f} ms (quartiles {1000 * own.q1:.3f} to "
-        f"{1000 * own.q3:.3f}), dense {1000 * base.median:.3f} ms ({1000 * base.q1:.3f} to "
-        f"{1000 * base.q3:.3f})"
+        f"forwards{' of each in turns' if base else ''}: median {1000 * own.median:.3f} ms (quartiles "
+        f"{1000 * own.q1:.3f} to {1000 * own.q3:.3f})"
     )
+    if base is not None:
+        text += f", dense {1000 * base.median:.3f} ms ({1000 * base.q1:.3f} to {1000 * base.q3:.3f})"
     if own.ratio is not None:
         text += f"; {own.ratio:.2f} times as fast"
     if own.ratio_interval is not None:

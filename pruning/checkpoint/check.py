@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -15,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from pruning.checkpoint.load import load_checkpoint
-from pruning.evaluate import evaluating
+from pruning.evaluate import Report, evaluating, measure
 
 if TYPE_CHECKING:
     from pruning.tasks import Split
@@ -35,7 +36,7 @@ class SelfCheck:
         accuracy: of the loaded network on these images, in [0, 1].
         split: name of the split.
         fresh_process: whether the file was loaded by a Python process of its own.
-        seconds: that it all took.
+        seconds: that it took.
     """
 
     n: int
@@ -95,21 +96,77 @@ def self_check(
         found = _run_elsewhere(source, inputs, batch_size)
     else:
         found = run(load_checkpoint(source, dense, (inputs[:1],)).module, inputs, batch_size)
-    if found.shape != expected.shape:
-        raise ValueError(
-            f"The loaded network gives outputs of shape {tuple(found.shape)}, not {tuple(expected.shape)}."
-        )
-    predictions = found.argmax(1)
+    same, identical, largest = _compare(found, expected)
     return SelfCheck(
         n=total,
-        same=int((predictions == expected.argmax(1)).sum()),
-        identical=torch.equal(found, expected),
-        largest=float((found.double() - expected.double()).abs().max()),
-        accuracy=float((predictions == targets).double().mean()),
+        same=same,
+        identical=identical,
+        largest=largest,
+        accuracy=float((found.argmax(1) == targets).double().mean()),
         split=split.name,
         fresh_process=fresh_process,
         seconds=perf_counter() - start,
     )
+
+
+def check_batches(
+    loaded: nn.Module, module: nn.Module, split: Split, *, batch_size: int = 256
+) -> Iterator[tuple[Report, SelfCheck]]:
+    """Evaluate a network that came out of a file beside the one that went in, in one pass over the images.
+
+    Args:
+        loaded: of `load_checkpoint`.
+        module: the network that was saved.
+        split: images to run on, all of them.
+        batch_size: images per forward.
+    Returns:
+        An iterator with one item a batch: the report on the loaded network and its comparison with the saved
+        one, both on all images so far. A caller may stop at any of them.
+    Raises:
+        ValueError: if there is no image, or the outputs have different shapes.
+    """
+    if not len(split):
+        raise ValueError("A self-check needs at least one image.")
+    start, pair = perf_counter(), _Pair(loaded, module)
+    for report in measure(pair, split.batches(batch_size), len(split), split.name):
+        check = SelfCheck(
+            n=report.n,
+            same=pair.same,
+            identical=pair.identical,
+            largest=pair.largest,
+            accuracy=report.accuracy,
+            split=split.name,
+            fresh_process=False,
+            seconds=perf_counter() - start,
+        )
+        yield report, check
+
+
+class _Pair(nn.Module):
+    """Two networks that should answer alike: answers as the first, and counts where the second differs."""
+
+    def __init__(self, loaded: nn.Module, saved: nn.Module) -> None:
+        super().__init__()
+        self.loaded, self.saved = loaded, saved
+        self.same, self.identical, self.largest = 0, True, 0.0
+
+    def forward(self, x: Tensor) -> Tensor:
+        found, expected = self.loaded(x), self.saved(x)
+        same, identical, largest = _compare(found, expected)
+        self.same += same
+        self.identical &= identical
+        self.largest = max(self.largest, largest)
+        return found
+
+
+def _compare(found: Tensor, expected: Tensor) -> tuple[int, bool, float]:
+    """How many predictions are the same, whether all outputs are, and the largest difference of any."""
+    if found.shape != expected.shape:
+        raise ValueError(
+            f"The loaded network gives outputs of shape {tuple(found.shape)}, not {tuple(expected.shape)}."
+        )
+    same = int((found.argmax(1) == expected.argmax(1)).sum())
+    return same, torch.equal(found, expected), float((found.double() - expected.double()).abs().max())
 
 
 def run(module: nn.Module, inputs: Tensor, batch_size: int) -> Tensor:

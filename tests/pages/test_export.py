@@ -1,38 +1,190 @@
-"""The Export page without a browser: files for channels and for single weights, checked, and without data."""
+"""The Export page without a browser: files at once, figures when they are measured, stop, failure, no data."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ui import cache, latencies
+from ui.export import work
+from ui.jobs import Job
+
 Open = Callable[..., Any]
 SESSION = "pruning-session"
 
 
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is measured before; time is measured, but briefly."""
+    cache.jobs.clear()
+    cache.timings.clear()
+    monkeypatch.setattr(latencies, "BUDGET_S", 0.02)
+
+
+@pytest.fixture
+def held(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """The last stage waits until this event is set."""
+    go, measure = threading.Event(), work.latencies.measure
+
+    def waiting(*arguments: Any, **options: Any) -> Iterator[Any]:
+        timings = measure(*arguments, **options)
+        first = next(timings)
+        yield first
+        assert go.wait(30)
+        yield first
+        yield from timings
+
+    monkeypatch.setattr(latencies, "measure", waiting)
+    yield go
+    go.set()
+
+
 def metric(app: Any, label: str) -> Any:
-    return next(found for found in app.metric if found.label == label)
+    return next(found for found in app.metric if found.label.startswith(label))
+
+
+def button(app: Any, label: str) -> Any:
+    return next(found for found in app.button if found.label.startswith(label))
+
+
+def download(app: Any, what: str) -> Any:
+    return next(found.proto for found in app.get("download_button") if found.proto.label.startswith(what))
+
+
+def wait(app: Any, seconds: float = 60) -> Any:
+    """Until the measurement has ended, then look again."""
+    end = time.monotonic() + seconds
+    while any(job.busy for job in cache.jobs()._jobs.values()):
+        assert time.monotonic() < end
+        time.sleep(0.02)
+    app.run()
+    assert not app.exception
+    return app
+
+
+def the_job(app: Any) -> Job:
+    """The measurement of what this visitor has decided now."""
+    session = app.session_state[SESSION]
+    job = work.find(work.Choice(session.model_id, session.recipe, "dense")).job
+    assert job is not None
+    return job
 
 
 def test_opens_with_the_dense_network(open_page: Open) -> None:
-    app = open_page("export")
+    app = wait(open_page("export"))
     assert any("Nothing is pruned yet" in info.value for info in app.info)
     assert metric(app, "MACs").delta == "same as dense"
     assert any("360 of 360 predictions the same" in found.value for found in app.success)
+    assert download(app, "Network").help.count("dense") == 1  # in its name
+    timing = latencies.known("digits-resnet", app.session_state[SESSION].recipe)
+    assert timing is not None
+    assert timing.baseline is None
+    assert any(f"{1000 * timing.median:.2f} ms; batch 1" in text.value for text in app.markdown)
+
+
+def test_what_is_exact_is_there_before_anything_is_measured(open_page: Open, held: threading.Event) -> None:
+    app = open_page("export", model="digits-mlp")
+    app.session_state[SESSION].set_ratios({"hidden.fc1": 0.5})
+    app.run()
+    assert metric(app, "File").delta.startswith("-")
+    assert metric(app, "MACs").delta.startswith("-")
+    assert metric(app, "Test accuracy").value == "measuring"
+    waiting = {what: download(app, what).disabled for what in ("Network", "Recipe", "Loader", "Model", "All")}
+    assert waiting == {"Network": False, "Recipe": False, "Loader": False, "Model": True, "All": True}
+    assert any("load_checkpoint" in code.value for code in app.code)
+    assert any(text.value.startswith("The model card holds what is measured") for text in app.caption)
+    held.set()
+    wait(app)
+    assert metric(app, "Test accuracy").value.endswith("%")
+    assert not any(download(app, what).disabled for what in waiting)
+    (job,) = (job for job in cache.jobs()._jobs.values() if job.kind == work.KIND)
+    wait(app)
+    assert [job for job in cache.jobs()._jobs.values() if job.kind == work.KIND] == [job], "measured once"
 
 
 def test_channels_give_a_smaller_file_that_loads(open_page: Open) -> None:
     app = open_page("export")
     app.session_state[SESSION].set_ratios({"stages.stage3.0.conv1": 0.5})
-    app.run()
-    assert not app.exception
+    wait(app.run())
+    wait(app)
     assert not app.error
     assert metric(app, "File").delta.startswith("-")
-    assert metric(app, "MACs").delta.startswith("-")
     assert any("identical bit for bit" in found.value for found in app.success)
-    assert any("load_checkpoint" in code.value for code in app.code)
+    card = next(code.value for code in app.code if code.value.startswith("---"))
+    assert "not measured" not in card
+    assert metric(app, "Test accuracy").value.rstrip("%") in card
+
+
+def test_stopped_it_stays_stopped_and_is_measured_on_demand(open_page: Open, held: threading.Event) -> None:
+    app = open_page("export", model="digits-mlp")
+    job = the_job(app)
+    while not (job.parts and job.parts[-1].stage == "latency"):
+        time.sleep(0.01)
+    button(app, "Cancel").click().run()
+    held.set()
+    wait(app)
+    assert any(text.value.startswith("The measurement was stopped.") for text in app.markdown)
+    assert not download(app, "All").disabled
+    assert any("Latency: not measured." in code.value for code in app.code)
+    assert metric(app, "Test accuracy").value.endswith("%"), "this stage was whole"
+    button(app, "Measure").click().run()
+    wait(app)
+    assert any("360 of 360 predictions the same" in found.value for found in app.success)
+
+
+def test_a_failure_gets_one_sentence_and_a_second_try(
+    open_page: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> Any:
+        raise ValueError("The file is damaged.")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(work, "load_checkpoint", fail)
+        app = wait(open_page("export", model="digits-mlp"))
+        assert [error.value for error in app.error] == ["The file is damaged."]
+    button(app, "Try again").click().run()
+    wait(app)
+    assert not app.error
+    assert any("360 of 360 predictions the same" in found.value for found in app.success)
+
+
+def test_another_recipe_takes_the_place_of_the_one_before(open_page: Open, held: threading.Event) -> None:
+    app = open_page("export", model="digits-mlp")
+    first = the_job(app)
+    app.session_state[SESSION].set_ratios({"hidden.fc1": 0.5})
+    app.run()
+    assert first.stop.is_set()
+    held.set()
+    wait(app)
+    assert any("360 of 360 predictions the same" in found.value for found in app.success)
+    app.session_state[SESSION].undo()
+    wait(app.run())
+    assert metric(app, "MACs").delta == "same as dense"
+    assert any("360 of 360 predictions the same" in found.value for found in app.success)
+
+
+def test_one_visitor_does_not_stop_another(open_page: Open, held: threading.Event) -> None:
+    ann, bob = open_page("export", model="digits-mlp"), open_page("export", model="digits-mlp")
+    button(ann, "Cancel").click().run()
+    job = the_job(bob)
+    assert not job.stop.is_set()
+    assert job.owners == {bob.session_state[SESSION].owner}
+    held.set()
+    wait(bob)
+    assert any("360 of 360 predictions the same" in found.value for found in bob.success)
+
+
+def test_a_fresh_process_checks_it_in_the_background(open_page: Open) -> None:
+    app = wait(open_page("export", model="digits-mlp"))
+    button(app, "Check again").click().run()
+    assert button(app, "A fresh Python process is at work").disabled
+    wait(app)
+    assert any("loaded in a fresh Python process" in found.value for found in app.success)
 
 
 def test_single_weights_offer_a_compact_form(open_page: Open) -> None:
@@ -42,8 +194,9 @@ def test_single_weights_offer_a_compact_form(open_page: Open) -> None:
     app.run()
     assert app.segmented_control(key="export-form").value == "sparse"
     compact = metric(app, "File").value
+    assert f"Sparse · {compact}" in app.segmented_control(key="export-form").options, "as predicted"
     app.segmented_control(key="export-form").set_value("dense").run()
-    assert not app.exception
+    wait(app)
     assert metric(app, "File").value != compact
     assert any("360 of 360 predictions the same" in found.value for found in app.success)
 
@@ -52,7 +205,9 @@ def test_without_its_data_a_network_is_exported_all_the_same(
     open_page: Open, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("PRUNING_DATA_DIR", str(tmp_path))
-    app = open_page("export", model="mnist-lenet-300-100")
+    cache.task_named.clear()
+    app = wait(open_page("export", model="mnist-lenet-300-100"))
     assert metric(app, "Test accuracy").value == "not measured"
     assert any("not checked" in info.value for info in app.info)
     assert any("load_checkpoint" in code.value for code in app.code)
+    assert not download(app, "All").disabled

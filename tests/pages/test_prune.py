@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ui import cache
+from ui import cache, latencies
 from ui.prune import live
 
 Open = Callable[..., Any]
@@ -18,7 +18,7 @@ Open = Callable[..., Any]
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Time is measured, but briefly."""
     monkeypatch.setattr(live, "REST_S", 0.0)
-    monkeypatch.setattr(live, "BUDGET_S", 0.02)
+    monkeypatch.setattr(latencies, "BUDGET_S", 0.02)
 
 
 def html(app: Any) -> str:

@@ -69,7 +69,6 @@ def test_any_address_is_read_without_raising(params: dict[str, str]) -> None:
         {"seed": "-1"},
         {"seed": "2147483648"},
         {"o": "short"},
-        {"r": "A" * (MAX_CHARS + 1)},
     ],
 )
 def test_malformed_counts_as_absent(params: dict[str, str]) -> None:
@@ -94,6 +93,13 @@ def test_hostile_ratios_are_refused_or_valid(text: str) -> None:
     opened = unpack(text, KEYS)
     if opened is not None:
         assert all(0 < ratio <= 1 for ratio in opened[0].values())
+
+
+def test_overlong_ratios_are_refused_and_not_forgotten() -> None:
+    keys = [f"layer{i}" for i in range(MAX_CHARS)]
+    packed = parse({"r": pack({}, keys, keys)}).packed
+    assert packed, "whoever opens the link is told"
+    assert unpack(packed, keys) is None
 
 
 def test_sixty_ratios_make_a_short_parameter() -> None:

@@ -136,6 +136,17 @@ def test_a_cancelled_job_can_be_asked_for_again(manager: JobManager) -> None:
     assert again.result == "again"
 
 
+def test_a_job_that_gave_way_is_not_found_again(manager: JobManager) -> None:
+    gate = Gate()
+    job = manager.submit("ann", "scan", "k", gate)
+    manager.submit("bob", "scan", "k", gate)
+    assert not manager.cancel(job, "ann", forget=True)
+    assert manager.get("scan", "k") is job, "somebody still wants it"
+    assert manager.cancel(job, "bob", forget=True)
+    assert manager.get("scan", "k") is None
+    wait(lambda: job.state == "cancelled")
+
+
 def test_only_owners_cancel_and_the_last_one_decides(manager: JobManager) -> None:
     gate = Gate()
     job = manager.submit("ann", "scan", "k", gate)

@@ -14,9 +14,8 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 import pruning
-from pruning.latency import FEWEST, refine_latency
 from pruning.live import LiveEvaluator
-from ui import cache, charts, shell, state
+from ui import cache, charts, latencies, shell, state
 from ui.prune import cards, facts
 from ui.prune.board import LIVE
 from ui.prune.facts import Facts
@@ -24,8 +23,6 @@ from ui.state import Session
 
 LATENCY = "prune-latency"
 REST_S = 0.5  # the hand has rested this long before time is measured
-BUDGET_S = 1.5  # of measuring time, in slices
-SLICE_S = 0.12  # a drag waits at most about this long for a slice to end
 MASKED = "Zeros in place save no time: every tensor keeps its size. Prune channels to gain time."
 
 
@@ -91,23 +88,13 @@ def latency() -> None:
         if now.masked:
             st.html(cards.latency(None, MASKED) + mark)
             return
-        loaded, known = cache.model(session.model_id), cache.timings(session.model_id)
-        images = _images(loaded)
-        found = known.get(now.recipe.digest)
+        images = _images(cache.model(session.model_id))
+        found = latencies.known(session.model_id, now.recipe)
         slot = st.html(cards.latency(found, "measured when the drag rests", images) + mark)
         if found is None:
             _rest(slot, cards.latency(None, "measured when the drag rests") + mark)
-            pruned = None if now.untouched else cache.pruned(session.model_id, session.recipe)
-            for found in refine_latency(
-                loaded.module if pruned is None else pruned,
-                loaded.example_inputs,
-                baseline=None if pruned is None else loaded.module,
-                budget_s=BUDGET_S,
-                slice_s=SLICE_S,
-            ):
+            for found in latencies.measure(session.model_id, now.recipe, untouched=now.untouched):
                 slot.html(cards.latency(found, "", images) + mark)
-            if found.n >= FEWEST:  # else the machine was too busy: try again next time
-                known[now.recipe.digest] = found
 
 
 def _rest(slot: DeltaGenerator, shown: str) -> None:

@@ -19,11 +19,22 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-def progress(job: Job, key: str) -> None:
-    """A bar, the time left, and Cancel."""
+def points(job: Job) -> str:
+    """How far a scan came, in words."""
+    return (
+        f"{job.done:,} of {job.total:,} points measured" if job.total else "Measuring the dense network first"
+    )
+
+
+def progress(job: Job, key: str, said: Callable[[Job], str] = points) -> None:
+    """A bar, the time left, and Cancel.
+
+    Args:
+        said: how far the job came, in words.
+    """
     owner = state.session().owner
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.progress(job.fraction, text=_words(job))
+        st.progress(job.fraction, text=_words(job, said))
         if owner in job.owners and not job.stop.is_set():
             if st.button("Cancel", key=f"cancel-{key}", icon=":material/close:"):
                 cache.jobs().cancel(job, owner)
@@ -39,11 +50,9 @@ def offer(label: str, key: str, start: Callable[[str], Job], *, primary: bool = 
         st.rerun()
 
 
-def _words(job: Job) -> str:
+def _words(job: Job, said: Callable[[Job], str]) -> str:
     if job.state == "queued":
         ahead = cache.jobs().waiting_before(job)
         return f"Waiting for {ahead} other measurement{'s' * (ahead != 1)}, so that none disturbs another"
-    if not job.total:
-        return "Measuring the dense network first"
     left = "" if job.left is None else f", about {duration(job.left)} left"
-    return f"{job.done:,} of {job.total:,} points measured{left}"
+    return f"{said(job)}{left}"

@@ -16,7 +16,7 @@ from small_nets import INPUTS, Net, channel_recipe, make_net, plan_for, stir
 from torch import nn
 
 import pruning
-from pruning.checkpoint import Side, checkpoint_bytes, dense_size, loading_code, model_card, self_check
+from pruning.checkpoint import Side, check_batches, checkpoint_bytes, dense_size, loading_code, model_card, self_check
 from pruning.cost import CostModel
 from pruning.latency import Timing
 from pruning.models.loading import example_inputs
@@ -109,6 +109,25 @@ def test_self_check_sees_another_network(pruned: tuple, digits: pruning.Task) ->
         self_check(data[:1000], small, digits.test)
     with pytest.raises(ValueError, match=r"fresh process could not load .*cut off"):
         self_check(data[:1000], small, digits.test, limit=5, fresh_process=True)
+
+
+def test_one_pass_gives_the_report_and_the_check(pruned: tuple, digits: pruning.Task) -> None:
+    _, small, plan, recipe = pruned
+    loaded = pruning.load_checkpoint(checkpoint_bytes(small, plan, recipe)).module
+    pairs = list(check_batches(loaded, small, digits.test, batch_size=100))
+    assert [report.n for report, _ in pairs] == [check.n for _, check in pairs] == [100, 200, 300, 360]
+    report, check = pairs[-1]
+    assert check.passed
+    assert check.identical
+    assert (check.split, check.accuracy) == ("test", report.accuracy)
+    assert torch.equal(report.predictions, pruning.evaluate(small, digits, split="test").predictions)
+    with torch.no_grad():
+        next(loaded.parameters()).neg_()
+    *_, (_, check) = check_batches(loaded, small, digits.test)
+    assert not check.passed
+    assert not check.identical
+    assert check.same < check.n
+    assert check.largest > 0
 
 
 def test_self_check_of_ones_own_architecture(tmp_path: Path) -> None:

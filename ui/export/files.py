@@ -1,0 +1,101 @@
+"""The files that are downloaded: their names and their contents."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import zipfile
+from dataclasses import dataclass
+
+from pruning import Cost
+from pruning.checkpoint import Side, dense_size, loading_code, model_card
+from ui import cache
+from ui.export.work import Choice, Measured
+from ui.state import Session
+
+
+@dataclass(frozen=True)
+class Export:
+    """A written file, and what it costs; everything here is exact.
+
+    Args:
+        stem: of the file names; ends in a digest of the network's file, so that no two exports share a name.
+        data: the network's file.
+        dense_bytes: size of the dense network's file.
+        dense, pruned: cost before and after.
+    """
+
+    stem: str
+    data: bytes
+    dense_bytes: int
+    dense: Cost
+    pruned: Cost
+
+    @property
+    def name(self) -> str:
+        """Of the network's file."""
+        return f"{self.stem}.safetensors"
+
+
+def write(session: Session, choice: Choice) -> Export:
+    """Prune and write the file in memory.
+
+    Raises:
+        ValueError: if the network cannot be pruned so (`MissingData` if its criterion lacks calibration
+            data), or holds values that no file may have.
+    """
+    data = cache.exported(choice.model_id, choice.recipe, choice.form)
+    plan, costs = cache.plan(choice.model_id, choice.recipe), cache.cost_model(choice.model_id)
+    kept = {key: int(keep.sum()) for key, keep in plan.channels.items()}
+    nonzero = {key: int(keep.sum()) for key, keep in plan.weights.items()}
+    state = "pruned" if choice.recipe.rules else "dense"
+    return Export(
+        stem=f"{session.model}-{state}-{_digest(data)}",
+        data=data,
+        dense_bytes=dense_size(cache.model(choice.model_id).module),
+        dense=costs.dense,
+        pruned=costs.cost(kept, nonzero),
+    )
+
+
+def predicted_size(choice: Choice) -> int:
+    """Exact bytes of the file, without writing it; raises as `write`."""
+    plan = cache.plan(choice.model_id, choice.recipe)
+    kept = {key: int(keep.sum()) for key, keep in plan.channels.items()}
+    nonzero = {key: int(keep.sum()) for key, keep in plan.weights.items()}
+    return cache.size_model(choice.model_id).size(choice.recipe, kept, nonzero, form=choice.form)
+
+
+def texts(session: Session, export: Export, choice: Choice, measured: Measured) -> dict[str, str]:
+    """Ending -> the text of the file with that ending: recipe, model card, loader."""
+    card = model_card(
+        architecture=session.model,
+        recipe=choice.recipe,
+        plan=cache.plan(choice.model_id, choice.recipe),
+        dense=Side(export.dense, export.dense_bytes, measured.dense),
+        pruned=Side(export.pruned, len(export.data), measured.pruned),
+        timing=measured.timing,
+        check=measured.check,
+        file_name=export.name,
+        provenance=cache.model(choice.model_id).provenance,
+    )
+    return {
+        "-recipe.json": choice.recipe.to_json(),
+        "-card.md": card,
+        "-load.py": loading_code(session.model, export.name),
+    }
+
+
+def archive(export: Export, texts: dict[str, str]) -> tuple[str, bytes]:
+    """All files as a zip, and its name; the same files give the same bytes."""
+    buffer = io.BytesIO()
+    files = {".safetensors": export.data} | {ending: text.encode() for ending, text in texts.items()}
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as packed:
+        for ending, data in files.items():
+            packed.writestr(zipfile.ZipInfo(export.stem + ending, (2020, 1, 1, 0, 0, 0)), data)
+    data = buffer.getvalue()
+    return f"{export.stem.rpartition('-')[0]}-{_digest(data)}.zip", data
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:8]
