@@ -1,7 +1,7 @@
 """2:4 linear layers on tensor cores against the same zeros in dense tensors, both in half precision, on CUDA.
 
 Prints one line per size and batch: how many layers were converted, median milliseconds of both, measured in
-turns, their ratio with its 95 % interval, and the largest difference of outputs relative to the largest output.
+turns, their ratio with its 95 % interval, and how far outputs differ as a share of the largest one.
 Without a CUDA device of compute capability 8.0 or more it says so in one line.
 """
 

@@ -36,7 +36,7 @@ def obstacle() -> str:
 
 
 def is_two_four(weight: Tensor) -> bool:
-    """Whether of every four consecutive entries of each row at most two are not zero: (out, in), in % 4 == 0."""
+    """Whether of every four consecutive entries of each row of (out, in) at most two are not zero."""
     if weight.dim() != 2 or weight.shape[1] % 4:
         return False
     return bool((weight.detach().unflatten(1, (-1, 4)) != 0).sum(2).le(2).all())
@@ -149,7 +149,7 @@ def compare_two_four(
         batch_size: as `measure_latency` takes it.
         budget_s: seconds of measuring.
     Returns:
-        The timing of the 2:4 network; its `baseline` is the dense one, its `ratio` how many times as fast it is.
+        Of the 2:4 network; `baseline` is the dense one, `ratio` how many times as fast 2:4 is.
     Raises:
         ValueError: as `to_two_four`.
     """
