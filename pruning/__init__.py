@@ -14,6 +14,7 @@ It knows no screen: everything here works from a script, a notebook or the comma
 """
 
 from pruning.allocation import ALLOCATIONS, Allocated, Allocation, Evidence, allocate, share_removed
+from pruning.blocks import Block, BlockStructure, FixedBlock, drop_blocks, find_blocks, lowest
 from pruning.checkpoint import (
     LoadedCheckpoint,
     checkpoint_size,
@@ -24,7 +25,15 @@ from pruning.checkpoint import (
     self_check,
 )
 from pruning.cost import Cost, CostModel
-from pruning.criteria import CRITERIA, Criterion, across_groups, score_groups, score_weights, unscorable
+from pruning.criteria import (
+    CRITERIA,
+    Criterion,
+    across_groups,
+    score_blocks,
+    score_groups,
+    score_weights,
+    unscorable,
+)
 from pruning.evaluate import (
     Difference,
     Report,
@@ -53,11 +62,14 @@ __all__ = [
     "TASKS",
     "Allocated",
     "Allocation",
+    "Block",
+    "BlockStructure",
     "Cost",
     "CostModel",
     "Criterion",
     "Difference",
     "Evidence",
+    "FixedBlock",
     "Group",
     "LatencyScan",
     "Layer",
@@ -84,8 +96,10 @@ __all__ = [
     "build_model",
     "checkpoint_size",
     "collect_statistics",
+    "drop_blocks",
     "evaluate",
     "evaluate_batches",
+    "find_blocks",
     "find_groups",
     "find_layers",
     "find_structure",
@@ -96,6 +110,7 @@ __all__ = [
     "load_model",
     "load_task",
     "loading_code",
+    "lowest",
     "make_plan",
     "measure_latency",
     "measure_layers",
@@ -103,6 +118,7 @@ __all__ = [
     "paired_difference",
     "save_checkpoint",
     "scan_sensitivity",
+    "score_blocks",
     "score_groups",
     "score_weights",
     "self_check",

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
 from pruning.groups import Structure, find_structure
+from pruning.layers import inside
 from pruning.masks import named_tensors
+
+if TYPE_CHECKING:
+    from pruning.plan import Plan
 
 Length = tuple[int, tuple[tuple[str, int], ...]]  # fixed entries, and entries for each kept unit of a group
 
@@ -93,13 +97,15 @@ class CostModel:
         self._parameters, self._bytes, self._macs = _Sum(), _Sum(), _Sum()
         self._layer_parameters: dict[str, _Sum] = defaultdict(_Sum)
         self._layer_macs: dict[str, _Sum] = defaultdict(_Sum)
+        self._layer_bytes: dict[str, _Sum] = defaultdict(_Sum)
         self._weights: dict[str, _Sum] = {}
         shapes = _shapes(self.structure)
         trainable = dict(module.named_parameters())
         for name, tensor in named_tensors(module).items():
+            layer, _, own = name.rpartition(".")
             self._bytes.add(tensor.element_size(), shapes[name])
+            self._layer_bytes[layer or name].add(tensor.element_size(), shapes[name])
             if name in trainable:
-                layer, _, own = name.rpartition(".")
                 self._parameters.add(1, shapes[name])
                 self._layer_parameters[layer or name].add(1, shapes[name])
                 if own == "weight":
@@ -114,22 +120,46 @@ class CostModel:
         self._lengths = self._parameters.lengths | self._bytes.lengths | self._macs.lengths
         self._sizes = {group.id: group.size for group in self.structure.groups}
 
-    def cost(self, kept: Mapping[str, int] | None = None, nonzero: Mapping[str, int] | None = None) -> Cost:
-        """The cost of the network when only some units and weights are kept.
+    def cost(
+        self,
+        kept: Mapping[str, int] | None = None,
+        nonzero: Mapping[str, int] | None = None,
+        dropped: Collection[str] = (),
+    ) -> Cost:
+        """The cost of the network when only some units, weights and blocks are kept.
 
         Args:
             kept: group id -> units kept; groups that are not named stay whole.
             nonzero: layer name -> weights kept by a mask, counted in the smaller network; layers that are not
                 named keep all.
+            dropped: ids of blocks (`pruning.blocks`) that are dropped with all that is inside them.
         Raises:
             ValueError: an unknown group or layer, or a count out of its range.
         """
         length = self._evaluate(kept or {})
-        parameters = self._parameters.value(length)
-        gone = sum(self._masked(layer, count, length) for layer, count in (nonzero or {}).items())
-        return Cost(
-            parameters, parameters - gone, self._per_sample(self._macs, length), self._bytes.value(length)
+
+        def left(total: _Sum, layers: Mapping[str, _Sum]) -> int:
+            gone = sum(own.value(length) for name, own in layers.items() if inside(name, dropped))
+            return total.value(length) - gone
+
+        parameters = left(self._parameters, self._layer_parameters)
+        masked = sum(
+            self._masked(layer, count, length)
+            for layer, count in (nonzero or {}).items()
+            if not inside(layer, dropped)
         )
+        macs = self._for_each_sample(left(self._macs, self._layer_macs))
+        return Cost(parameters, parameters - masked, macs, left(self._bytes, self._layer_bytes))
+
+    def of_plan(self, plan: Plan) -> Cost:
+        """The cost of the network that a plan for it makes.
+
+        Raises:
+            ValueError: if the plan names what this network does not have.
+        """
+        kept = {key: int(keep.sum()) for key, keep in plan.channels.items()}
+        nonzero = {key: int(keep.sum()) for key, keep in plan.weights.items()}
+        return self.cost(kept, nonzero, [block.id for block in plan.blocks])
 
     def layer_table(
         self, kept: Mapping[str, int] | None = None, nonzero: Mapping[str, int] | None = None
@@ -145,7 +175,8 @@ class CostModel:
         rows = []
         for name in dict.fromkeys([*self._layer_parameters, *self._layer_macs]):
             parameters = self._layer_parameters[name].value(length) if name in self._layer_parameters else 0
-            macs = self._per_sample(self._layer_macs[name], length) if name in self._layer_macs else 0
+            work = self._layer_macs[name].value(length) if name in self._layer_macs else 0
+            macs = self._for_each_sample(work)
             rows.append(LayerCost(name, parameters, parameters - gone.get(name, 0), macs))
         return rows
 
@@ -188,8 +219,8 @@ class CostModel:
             raise ValueError(f"{count:,} weights of {layer!r} cannot be kept; it has {there:,}.")
         return there - count
 
-    def _per_sample(self, total: _Sum, length: Mapping[Length, int]) -> int:
-        return -(-total.value(length) // max(self.structure.batch, 1))
+    def _for_each_sample(self, total: int) -> int:
+        return -(-total // max(self.structure.batch, 1))
 
 
 def _shapes(structure: Structure) -> dict[str, list[Length]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -79,6 +79,11 @@ def private_copy(module: nn.Module, *, requires_grad: bool | None = None) -> nn.
 def qualified(module_name: str, attribute: str) -> str:
     """`a.b` and `weight` -> `a.b.weight`; a network that is one layer has the empty name."""
     return f"{module_name}.{attribute}" if module_name else attribute
+
+
+def inside(path: str, modules: Iterable[str]) -> bool:
+    """Whether a module path, or the name of a parameter, lies in one of these modules."""
+    return any(path == module or path.startswith(f"{module}.") for module in modules)
 
 
 def first_tensor(value: Any) -> Tensor | None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
+from pruning.blocks import without_blocks
 from pruning.evaluate import Report, measure, split_batches
 from pruning.groups import Structure, find_structure
 from pruning.masks import apply_masks
@@ -128,7 +129,7 @@ class LiveEvaluator:
         evaluator measures masked networks, whose accuracy is the same. Later ones are cut without a check,
         which takes a third of the time: a network to be handed out is built by `shrink`.
         """
-        if not plan.channels:
+        if not plan.channels:  # dropped blocks are gone there too
             return apply_masks(self._module, plan)
         if self._slices is None:
             try:
@@ -140,8 +141,9 @@ class LiveEvaluator:
                 return small
         if not self._slices:
             return apply_masks(self._module, plan)
-        dense = apply_masks(self._module, plan) if plan.weights else self._module
-        return slice_module(dense, plan.structure, plan.channels)
+        masked = plan.weights or plan.blocks
+        dense = apply_masks(self._module, plan) if masked else self._module
+        return slice_module(dense, without_blocks(plan.structure, plan.blocks), plan.channels)
 
     def _plan(self, recipe: Recipe, scores: Mapping[str, Tensor] | None) -> Plan:
         return make_plan(

@@ -6,24 +6,28 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
+from pruning.blocks import Block, BlockStructure, find_blocks
 from pruning.counts import kept_count, rounded_up
-from pruning.criteria import across_groups
+from pruning.criteria import CRITERIA, across_groups
 from pruning.groups import Group, Structure, find_structure
-from pruning.layers import WEIGHTED, find_layers
+from pruning.known_scores import KnownScores, weight_name
+from pruning.layers import WEIGHTED, inside
 from pruning.masks import keep_by_rank
 from pruning.recipe import Granularity, Recipe, Rule
-from pruning.sparsity import Cut, LayerScores, Sparsity, kept_together, masks_weights, parse, scored_as
+from pruning.sparsity import Cut, LayerScores, Sparsity, kept_together, masks_weights, parse
 
 if TYPE_CHECKING:
-    from pruning.statistics import Statistics
     from pruning.tasks import Task
 
 __all__ = ["Plan", "PlanEntry", "kept_count", "make_plan", "multiple_for", "rounded_up"]
+
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -31,14 +35,15 @@ class PlanEntry:
     """What a plan does to one key of its recipe.
 
     Args:
-        key: group id or layer name.
-        granularity: "channel", or one of `pruning.sparsity` ("weight", "n:4", ...).
+        key: group id, block id or layer name.
+        granularity: "channel", "layer", or one of `pruning.sparsity` ("weight", "n:4", ...).
         criterion: what ranked the entries.
         asked: the ratio of the rule.
         size: units of the group, or single weights of the layer that are left when the plan's channels are
-            removed.
+            removed; 1 for a block.
         kept: of these.
         note: in words, when rounding, a minimum or the granularity changed what was asked; else "".
+        gone_with: id of the dropped block that all of a group or layer lies in; else "". Its rule is moot.
     """
 
     key: str
@@ -48,6 +53,7 @@ class PlanEntry:
     size: int
     kept: int
     note: str = ""
+    gone_with: str = ""
 
     @property
     def spelled(self) -> str:
@@ -62,27 +68,37 @@ class Plan:
     """Exactly what stays.
 
     Args:
-        keep: key of the recipe -> bool, True = keep: (size,) for a group, the shape of its dense weight for a
-            layer (False too where the plan's channels take the weight away).
+        keep: key of the recipe -> bool, True = keep: (size,) for a group, (1,) for a block, the shape of its
+            dense weight for a layer (False too where the plan's channels take the weight away).
         entries: one for each key, in the recipe's order.
         structure: of the network that the plan is for.
         model: name of its architecture, if known.
+        blocks: those that are dropped, in the order of the forward pass.
     """
 
     keep: Mapping[str, Tensor]
     entries: tuple[PlanEntry, ...]
     structure: Structure
     model: str | None = None
+    blocks: tuple[Block, ...] = ()
 
     @cached_property
     def channels(self) -> dict[str, Tensor]:
-        """Group id -> (size,) bool."""
-        return {entry.key: self.keep[entry.key] for entry in self.entries if entry.granularity == "channel"}
+        """Group id -> (size,) bool; without groups that go with a dropped block."""
+        return {
+            entry.key: self.keep[entry.key]
+            for entry in self.entries
+            if entry.granularity == "channel" and not entry.gone_with
+        }
 
     @cached_property
     def weights(self) -> dict[str, Tensor]:
-        """Layer name -> bool of the shape of its dense weight."""
-        return {entry.key: self.keep[entry.key] for entry in self.entries if masks_weights(entry.granularity)}
+        """Layer name -> bool of its dense weight's shape; without layers that go with a dropped block."""
+        return {
+            entry.key: self.keep[entry.key]
+            for entry in self.entries
+            if masks_weights(entry.granularity) and not entry.gone_with
+        }
 
 
 def multiple_for(group: Group, multiple_of: int) -> int:
@@ -98,12 +114,14 @@ def make_plan(
     task: Task | None = None,
     structure: Structure | None = None,
     scores: Mapping[str, Tensor] | None = None,
+    blocks: BlockStructure | None = None,
 ) -> Plan:
     """Count exactly what a recipe keeps, and rank what that is.
 
-    Channels come first. A rule that masks weights (see `pruning.sparsity`)
-    then counts those weights of its layer that are left: at ratio 0.5 half of the weights of the smaller
-    network are zero, whatever the channel rules took.
+    Whole layers are switches: those of ratio 1 are dropped, whatever their scores. Rules for what lies wholly
+    inside them are moot, and their notes say so. Of the rest, channels come first. A rule that masks weights
+    (see `pruning.sparsity`) then counts those weights of its layer that are left: at ratio 0.5 half of the
+    weights of the smaller network are zero, whatever the channel rules took.
 
     Scope "layer" ranks within each key and keeps exactly what its ratio asks. Scope "global" adds up what the
     ratios of one granularity and criterion ask to remove, and removes that many of the lowest scores over all
@@ -115,12 +133,14 @@ def make_plan(
 
     Args:
         module: the network, never changed.
-        recipe: keys are group ids for "channel", names of convolutions and linear layers for masks.
+        recipe: keys are group ids for "channel", block ids for "layer", names of convolutions and linear
+            layers for masks.
         example_inputs: positional arguments of its forward.
         task: for criteria that need calibration data.
         structure: of this network, if already found.
         scores: if already known: group id -> (size,), parameter name -> shape of the weight; higher = keep.
             What is missing is computed.
+        blocks: of this network, if already found; needed only for "layer".
     Raises:
         ValueError: an unknown key, a granularity that its key does not have, a criterion that is unknown or
             needs data that was not given, or scores of the wrong shape.
@@ -130,10 +150,17 @@ def make_plan(
     weight = {key: rule for key, rule in recipe.rules.items() if masks_weights(rule.granularity)}
     groups = {key: _group(structure, key) for key in channel}
     weights = {key: _layer(module, structure, key, rule.granularity) for key, rule in weight.items()}
-    known = _Scores(module, recipe, tuple(example_inputs), task, structure, scores or {})
+    known = KnownScores(module, recipe, tuple(example_inputs), task, structure, scores or {})
 
     keep: dict[str, Tensor] = {}
     entries: dict[str, PlanEntry] = {}
+    dropped: tuple[Block, ...] = ()
+    if switches := {key: rule for key, rule in recipe.rules.items() if rule.granularity == "layer"}:
+        blocks = blocks or find_blocks(module, example_inputs, structure)
+        dropped = _plan_blocks(switches, blocks, keep, entries)
+        _set_moot(dropped, groups, weights, recipe, keep, entries)
+        channel, groups = _without(channel, keep), _without(groups, keep)
+        weight, weights = _without(weight, keep), _without(weights, keep)
     units = {key: known.of_group(group, channel[key].criterion) for key, group in groups.items()}
     for keys in _pools(channel, recipe):
         _plan_units(keys, groups, channel, units, recipe, keep, entries)
@@ -142,7 +169,7 @@ def make_plan(
         _plan_weights(keys, weight, cuts, recipe, keep, entries)
     ordered = tuple(entries[key] for key in recipe.rules)
     model = getattr(module, "architecture", None) or recipe.model
-    return Plan({entry.key: keep[entry.key] for entry in ordered}, ordered, structure, model)
+    return Plan({entry.key: keep[entry.key] for entry in ordered}, ordered, structure, model, dropped)
 
 
 def _pools(rules: Mapping[str, Rule], recipe: Recipe) -> Iterable[list[str]]:
@@ -154,6 +181,48 @@ def _pools(rules: Mapping[str, Rule], recipe: Recipe) -> Iterable[list[str]]:
         alone = masks_weights(rule.granularity) and parse(rule.granularity).alone
         pools.setdefault((rule.granularity, rule.criterion, key if alone else ""), []).append(key)
     return pools.values()
+
+
+def _plan_blocks(
+    rules: Mapping[str, Rule], blocks: BlockStructure, keep: dict[str, Tensor], entries: dict[str, PlanEntry]
+) -> tuple[Block, ...]:
+    """The blocks that are dropped."""
+    dropped = []
+    for key, rule in rules.items():
+        block, kept = blocks.block(key), int(not rule.ratio)
+        if "layer" not in CRITERIA[rule.criterion].granularities:
+            raise ValueError(f"The criterion {rule.criterion!r} cannot score a whole layer; choose another.")
+        if not kept:
+            dropped.append(block)
+        keep[key] = torch.tensor([bool(kept)])
+        entries[key] = PlanEntry(key, "layer", rule.criterion, rule.ratio, 1, kept)
+    return tuple(sorted(dropped, key=lambda block: block.order))
+
+
+def _without(part: Mapping[str, T], keys: Mapping[str, object]) -> dict[str, T]:
+    return {key: value for key, value in part.items() if key not in keys}
+
+
+def _set_moot(
+    dropped: Sequence[Block],
+    groups: Mapping[str, Group],
+    layers: Mapping[str, nn.Module],
+    recipe: Recipe,
+    keep: dict[str, Tensor],
+    entries: dict[str, PlanEntry],
+) -> None:
+    """Plan nothing for groups and layers that lie wholly in blocks that are dropped."""
+    places = {key: [member.parameter for member in group.members] for key, group in groups.items()}
+    places |= {key: [weight_name(key)] for key in layers}
+    ids = [block.id for block in dropped]
+    for key, parameters in places.items():
+        if all(inside(name, ids) for name in parameters):
+            block = next(one for one in ids if inside(parameters[0], [one]))
+            shape = (groups[key].size,) if key in groups else _shape(layers[key])
+            keep[key] = torch.zeros(shape, dtype=torch.bool)
+            rule, size = recipe.rules[key], keep[key].numel()
+            note = f"moot: it goes with the dropped layer {block}"
+            entries[key] = PlanEntry(key, rule.granularity, rule.criterion, rule.ratio, size, 0, note, block)
 
 
 def _plan_units(
@@ -183,7 +252,7 @@ def _cuts(
     module: nn.Module,
     layers: Mapping[str, nn.Module],
     rules: Mapping[str, Rule],
-    known: _Scores,
+    known: KnownScores,
     structure: Structure,
     keep: Mapping[str, Tensor],
 ) -> dict[str, Cut]:
@@ -281,15 +350,16 @@ def _layer(module: nn.Module, structure: Structure, key: str, granularity: str) 
             "is a group" if key in structure.by_id else "names no convolution or linear layer of this network"
         )
         raise ValueError(f"{key!r} {what}; granularity {granularity!r} needs the name of such a layer.")
-    if _weight_name(key) not in structure.shapes:
+    if weight_name(key) not in structure.shapes:
         raise ValueError(f"The weight of {key!r} is shared with another layer; use that layer's name.")
     if why := parse(granularity).misfit(layers[key]):
         raise ValueError(f"{key!r} cannot be pruned by {granularity!r}: {why}; choose another granularity.")
     return layers[key]
 
 
-def _weight_name(layer: str) -> str:
-    return f"{layer}.weight" if layer else "weight"
+def _shape(layer: nn.Module) -> tuple[int, ...]:
+    assert isinstance(layer.weight, Tensor)
+    return tuple(layer.weight.shape)
 
 
 def _left(structure: Structure, keep: Mapping[str, Tensor], layer: str, weight: Tensor) -> Tensor:
@@ -298,78 +368,6 @@ def _left(structure: Structure, keep: Mapping[str, Tensor], layer: str, weight: 
     for group in structure.groups:
         if group.id in keep:
             for member in group.members:
-                if member.parameter == _weight_name(layer):
+                if member.parameter == weight_name(layer):
                     left.index_fill_(member.dim, member.index[~keep[group.id]].flatten(), False)
     return left
-
-
-class _Scores:
-    """Scores as they are asked for: given ones first, the others computed once for each criterion."""
-
-    def __init__(
-        self,
-        module: nn.Module,
-        recipe: Recipe,
-        example_inputs: tuple[Any, ...],
-        task: Task | None,
-        structure: Structure,
-        given: Mapping[str, Tensor],
-    ) -> None:
-        self.module, self.recipe, self.inputs, self.task = module, recipe, example_inputs, task
-        self.structure, self.given = structure, given
-        self._statistics: dict[frozenset[str], Statistics | None] = {}
-        self._computed: dict[tuple[Granularity, str], dict[str, Tensor]] = {}
-
-    def of_group(self, group: Group, criterion: str) -> Tensor:
-        """(size,), on the CPU."""
-        return self._checked(group.id, group.id, (group.size,), "channel", criterion)
-
-    def of_weight(self, layer: str, weight: Tensor, criterion: str) -> Tensor:
-        """Like the weight, on the CPU."""
-        return self._checked(_weight_name(layer), layer, tuple(weight.shape), "weight", criterion)
-
-    def _checked(
-        self, name: str, key: str, shape: tuple[int, ...], granularity: Granularity, criterion: str
-    ) -> Tensor:
-        found = self.given.get(name)
-        if found is None:
-            found = self._all(granularity, criterion)[name]
-        if tuple(found.shape) != shape:
-            raise ValueError(f"The scores of {key!r} have shape {tuple(found.shape)}; expected is {shape}.")
-        return found.detach().cpu()
-
-    def _all(self, granularity: Granularity, criterion: str) -> dict[str, Tensor]:
-        """Scores of all keys of the recipe that use this granularity and criterion."""
-        from pruning.criteria import CRITERIA, score_groups, score_weights
-
-        if (granularity, criterion) not in self._computed:
-            rules = self.recipe.rules.items()
-            keys = {
-                key
-                for key, rule in rules
-                if (scored_as(rule.granularity), rule.criterion) == (granularity, criterion)
-            }
-            statistics = self._known(CRITERIA[criterion].needs, criterion)
-            seed = self.recipe.seed
-            if granularity == "channel":
-                groups = [group for group in self.structure.groups if group.id in keys]
-                found = score_groups(self.module, groups, criterion, statistics, seed)
-            else:
-                layers = [layer for layer in find_layers(self.module, self.inputs) if layer.name in keys]
-                if held := next((layer for layer in layers if not layer.prunable), None):
-                    raise ValueError(f"Weights of {held.name!r} cannot be pruned: {held.reason}")
-                found = score_weights(self.module, layers, criterion, statistics, seed)
-            self._computed[granularity, criterion] = found
-        return self._computed[granularity, criterion]
-
-    def _known(self, needs: frozenset[str], criterion: str) -> Statistics | None:
-        """Statistics of calibration data, collected once for each set of needs."""
-        from pruning.statistics import collect_statistics
-
-        if not needs:
-            return None
-        if self.task is None:
-            raise ValueError(f"The criterion {criterion!r} needs calibration data; give make_plan a task.")
-        if needs not in self._statistics:
-            self._statistics[needs] = collect_statistics(self.module, self.task, needs)
-        return self._statistics[needs]

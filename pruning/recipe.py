@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from pruning.sparsity import parse
 from pruning.sparsity.n_of_m import read_spelled
 
-UNITS = ("channel",)  # granularities that remove whole units; all others mask weights, see `pruning.sparsity`
+# Granularities that remove whole units or layers; all others mask weights, see `pruning.sparsity`.
+UNITS = ("channel", "layer")
 Scope = Literal["layer", "global"]
 
 
@@ -29,9 +30,10 @@ class Rule(BaseModel):
 
     Args:
         ratio: fraction asked to be removed, in [0, 1].
-        granularity: "channel" removes whole units of a group (filters, neurons, attention heads); "weight"
-            masks single weights of a layer, "n:4" N of every 4 in a row, "16x1" blocks, "pattern" entries of
-            kernels (see `pruning.sparsity`). "2:4" is read as "n:4" and ratio 0.5; another ratio is refused.
+        granularity: "channel" removes whole units of a group (filters, neurons, attention heads); "layer"
+            drops a whole block at ratio 1 and keeps it at 0, see `pruning.blocks`; "weight" masks single
+            weights of a layer, "n:4" N of every 4 in a row, "16x1" blocks, "pattern" entries of kernels (see
+            `pruning.sparsity`). "2:4" is read as "n:4" and ratio 0.5; another ratio is refused.
         criterion: name of an entry of `pruning.CRITERIA`.
     """
 
@@ -55,14 +57,21 @@ class Rule(BaseModel):
             raise ValueError(f"{name!r} means ratio {ratio:g}, not {asked!r}; leave one of them out.")
         return {**given, "granularity": granularity, "ratio": ratio}
 
+    @model_validator(mode="after")
+    def _switch(self) -> Self:
+        if self.granularity == "layer" and self.ratio not in (0, 1):
+            raise ValueError(f"A layer is kept (0) or dropped (1); the ratio {self.ratio:g} is neither.")
+        return self
+
 
 class Recipe(BaseModel):
     """Every decision of one pruning, frozen; the same recipe on the same weights gives the same network.
 
     Args:
-        rules: keys are group ids for "channel", layer names for masks of weights.
+        rules: keys are group ids for "channel", block ids for "layer", layer names for masks of weights.
         scope: "layer" ranks within each key; "global" ranks all keys of one granularity and criterion
-            together, removing as many in total as their ratios ask for (not so N:M and kernel patterns).
+            together, removing as many in total as their ratios ask for (not so N:M and kernel patterns,
+            and not whole layers, which are switches).
         multiple_of: kept channel counts are rounded up to this multiple (1 = no rounding).
         seed: of the criteria that draw numbers (random).
         model: name of the architecture that the recipe was made for, if known.

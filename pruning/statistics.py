@@ -14,9 +14,10 @@ from torch import Tensor, nn
 from pruning.layers import WEIGHTED, first_tensor, private_copy
 
 if TYPE_CHECKING:
+    from pruning.blocks import BlockChange
     from pruning.tasks import Task
 
-NEEDS = frozenset({"inputs", "gradients", "conductance"})
+NEEDS = frozenset({"inputs", "gradients", "conductance", "blocks"})
 CONDUCTANCE_SAMPLES = 64  # each costs STEPS + 1 passes forward and backward
 STEPS = 12  # along the path from the baseline to the sample
 
@@ -36,6 +37,7 @@ class Statistics:
             is minus that.
         conductance: layer -> (out,), mean over samples of the absolute conductance of each output feature or
             channel, in logits of the true class.
+        blocks: block id -> how much the block changes what passes through it; empty too if there is none.
     """
 
     samples: int
@@ -44,6 +46,7 @@ class Statistics:
     gradient_squares: Mapping[str, Tensor] = field(default_factory=dict)
     products: Mapping[str, tuple[Tensor, ...]] = field(default_factory=dict)
     conductance: Mapping[str, Tensor] = field(default_factory=dict)
+    blocks: Mapping[str, BlockChange] = field(default_factory=dict)
 
 
 def collect_statistics(
@@ -59,7 +62,7 @@ def collect_statistics(
     Args:
         module: a classifier: logits (b, classes) of inputs (b, ...).
         task: its calibration split is used, from the start.
-        needs: any of "inputs", "gradients", "conductance": a criterion's `needs`.
+        needs: any of "inputs", "gradients", "conductance", "blocks": a criterion's `needs`.
         limit: samples at most; None takes all. Conductance takes at most CONDUCTANCE_SAMPLES of them.
         batch_size: samples of a batch; "gradients" squares the gradient of each batch.
     Raises:
@@ -81,6 +84,11 @@ def collect_statistics(
         parts |= {"gradients": gradients, "gradient_squares": squares, "products": products}
     if "conductance" in needs:
         parts["conductance"] = _mean_conductance(module, _take(iter(batches), CONDUCTANCE_SAMPLES))
+    if "blocks" in needs:
+        from pruning.blocks import block_changes, find_blocks
+
+        found = find_blocks(module, (batches[0][0][:1],)).blocks
+        parts["blocks"] = block_changes(module, found, ((x,) for x, _ in batches))
     return Statistics(samples=samples, **parts)
 
 

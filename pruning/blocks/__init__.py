@@ -4,7 +4,7 @@ from pruning.blocks.change import BlockChange, block_changes
 from pruning.blocks.choose import lowest
 from pruning.blocks.find import find_blocks
 from pruning.blocks.skip import Skip, drop_blocks, put_skips, replace_module, without_blocks
-from pruning.blocks.types import Block, BlockKind, BlockStructure, FixedBlock, inside
+from pruning.blocks.types import Block, BlockKind, BlockStructure, FixedBlock
 
 __all__ = [
     "Block",
@@ -16,7 +16,6 @@ __all__ = [
     "block_changes",
     "drop_blocks",
     "find_blocks",
-    "inside",
     "lowest",
     "put_skips",
     "replace_module",

@@ -70,7 +70,8 @@ def _watch(part: nn.Module, block: Block, totals: dict[str, list[float]]) -> Non
         x, y = known.pop().double(), tree_leaves(result)[block.handing.main].double()
         turned = influence(x, y, block.features)
         total = totals.setdefault(block.id, [0.0] * 4)
-        for place, value in enumerate((turned.sum(), (y - x).square().sum(), y.square().sum(), turned.numel())):
+        sums = turned.sum(), (y - x).square().sum(), y.square().sum(), turned.numel()
+        for place, value in enumerate(sums):
             total[place] += float(value)
 
     part.register_forward_pre_hook(before, with_kwargs=True)

@@ -12,11 +12,11 @@ from torch import nn
 
 from pruning.blocks.path import Flow, has_attention
 from pruning.blocks.skip import drop_blocks
-from pruning.blocks.types import Block, BlockKind, BlockStructure, FixedBlock, Handing, inside
+from pruning.blocks.types import Block, BlockKind, BlockStructure, FixedBlock, Handing
 from pruning.cost import CostModel, LayerCost
 from pruning.groups import Structure
 from pruning.groups.record import Call, Ref, Visit, record
-from pruning.layers import private_copy, qualified
+from pruning.layers import inside, private_copy, qualified
 
 _CONSTANTS = (type(None), bool, int, float, str)
 
@@ -49,7 +49,8 @@ def find_blocks(
     rows = CostModel(module, inputs, structure).layer_table()
     blocks = [_block(module, parts.candidates[name], rows) for name in parts.choose()]
     failing = _failing(module, inputs, blocks)
-    parts.reasons |= {name: f"without it the network does not run: {cause}" for name, cause in failing.items()}
+    for name, cause in failing.items():
+        parts.reasons[name] = f"without it the network does not run: {cause}"
     left = [block for block in blocks if block.id not in failing]
     numbered = tuple(replace(block, order=order) for order, block in enumerate(left))
     return BlockStructure(numbered, tuple(_fixed(module, parts, [b.id for b in numbered])))
@@ -176,14 +177,15 @@ def _place(given: Sequence[Any], leaf: Any) -> int | None:
     """Where among the arguments a part of the result stands, if it was only handed on."""
     if isinstance(leaf, _CONSTANTS):
         return None
-    return next((n for n, each in enumerate(given) if each is leaf or (each == leaf and isinstance(leaf, Ref))), None)
+    alike = [each is leaf or (isinstance(leaf, Ref) and each == leaf) for each in given]
+    return alike.index(True) if any(alike) else None
 
 
 def _block(module: nn.Module, found: _Candidate, rows: Sequence[LayerCost]) -> Block:
     own = [row for row in rows if inside(row.name, [found.name])]
     kind, features = _kind(found)
-    layers = {"residual block": "its convolutions compute", "transformer layer": "its attention and layers compute"}
-    adds = layers.get(kind, "its layers compute")
+    makers = {"residual block": "its convolutions", "transformer layer": "its attention and perceptron"}
+    adds = f"{makers.get(kind, 'its layers')} compute"
     return Block(
         id=found.name,
         kind=kind,
@@ -196,6 +198,7 @@ def _block(module: nn.Module, found: _Candidate, rows: Sequence[LayerCost]) -> B
         order=0,
         features=features,
         handing=found.handing,
+        calls=(found.visit.start, found.visit.end),
     )
 
 
@@ -225,10 +228,9 @@ def _failing(module: nn.Module, inputs: tuple[Any, ...], blocks: Sequence[Block]
     return {block.id: cause for block in blocks if (cause := trouble([block]))}
 
 
-def _fixed(
-    module: nn.Module, parts: _Parts, blocks: Sequence[str]
-) -> Iterator[FixedBlock]:
+def _fixed(module: nn.Module, parts: _Parts, blocks: Sequence[str]) -> Iterator[FixedBlock]:
     """The outermost modules with parts that are no block, hold none and lie in none."""
+
     def look(name: str, held: nn.Module) -> Iterator[FixedBlock]:
         if name in blocks:
             return

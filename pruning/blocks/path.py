@@ -103,8 +103,6 @@ def has_attention(calls: list[Call]) -> bool:
     if any(call.op.startswith(ATTENTION) for call in calls):
         return True
     products = {"bmm", "matmul", "baddbmm", "mm"}
+    places = [number for number, call in enumerate(calls) if call.op in products]
     softmax = [number for number, call in enumerate(calls) if "softmax" in call.op]
-    return any(
-        any(call.op in products for call in calls[:number]) and any(call.op in products for call in calls[number:])
-        for number in softmax
-    )
+    return any(places[0] < number < places[-1] for number in softmax) if places else False

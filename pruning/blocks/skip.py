@@ -10,8 +10,9 @@ from typing import Any
 
 from torch import nn
 
-from pruning.blocks.types import Block, Handing, inside
+from pruning.blocks.types import Block, Handing
 from pruning.groups import Structure
+from pruning.layers import inside
 
 
 class Skip(nn.Module):
@@ -74,30 +75,43 @@ def replace_module(module: nn.Module, held: nn.Module, other: nn.Module) -> None
                 parent._modules[name] = other
 
 
-def without_blocks(structure: Structure, blocks: Sequence[str]) -> Structure:
-    """What is left of a network's groups when these blocks are dropped; groups wholly inside them are gone.
+def without_blocks(structure: Structure, blocks: Sequence[Block]) -> Structure:
+    """The structure of the network without these blocks; groups wholly inside them are gone.
 
     Channels that were coupled through a dropped block stay coupled, so that keys keep their meaning.
 
     Args:
         structure: of the whole network.
-        blocks: ids of those dropped.
+        blocks: those dropped, in the order of the forward pass.
     """
     if not blocks:
         return structure
+    ids = [block.id for block in blocks]
     groups = []
     for group in structure.groups:
-        members = tuple(member for member in group.members if not inside(member.parameter, blocks))
+        members = tuple(member for member in group.members if not inside(member.parameter, ids))
         if members:
             groups.append(replace(group, members=members))
+    averages = [
+        replace(average, call=_renumbered(average.call, blocks))
+        for average in structure.averages
+        if not any(block.calls[0] <= average.call < block.calls[1] for block in blocks)
+    ]
     return replace(
         structure,
         groups=tuple(groups),
-        fixed=tuple(fixed for fixed in structure.fixed if not inside(fixed.parameter, blocks)),
-        shapes={name: shape for name, shape in structure.shapes.items() if not inside(name, blocks)},
-        work=tuple(work for work in structure.work if not inside(work.module, blocks)),
-        sizes=tuple(size for size in structure.sizes if not inside(size.module, blocks)),
+        fixed=tuple(fixed for fixed in structure.fixed if not inside(fixed.parameter, ids)),
+        shapes={name: shape for name, shape in structure.shapes.items() if not inside(name, ids)},
+        work=tuple(work for work in structure.work if not inside(work.module, ids)),
+        sizes=tuple(size for size in structure.sizes if not inside(size.module, ids)),
+        averages=tuple(averages),
     )
+
+
+def _renumbered(call: int, blocks: Sequence[Block]) -> int:
+    """The number of a call once these blocks make none, but for the copy that some stand-ins make."""
+    before = [block for block in blocks if block.calls[1] <= call]
+    return call - sum(block.calls[1] - block.calls[0] - block.handing.copies for block in before)
 
 
 def _plain(module: nn.Module) -> dict[str, Any]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
 from torch import Tensor
 from torch.utils._pytree import TreeSpec, tree_leaves, tree_unflatten
+
+from pruning.layers import inside
 
 BlockKind = Literal["residual block", "transformer layer", "layer"]
 
@@ -42,7 +43,8 @@ class Handing:
     def answer(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """The result that takes the place of the block's."""
         given = tree_leaves((args, kwargs))
-        parts = [value if at is None else given[at] for at, value in zip(self.sources, self.values, strict=True)]
+        pairs = zip(self.sources, self.values, strict=True)
+        parts = [value if at is None else given[at] for at, value in pairs]
         if self.copies and isinstance(parts[self.main], Tensor):
             parts[self.main] = parts[self.main].clone()
         return tree_unflatten(parts, self.form)
@@ -62,6 +64,7 @@ class Block:
         features: the dimension of its input along which one position's values lie: 1 for images (b, C, H, W),
             -1 for tokens (b, n, d).
         handing: how its stand-in answers.
+        calls: of the recorded forward pass it makes those from the first number to before the second.
     """
 
     id: str
@@ -72,6 +75,7 @@ class Block:
     order: int
     features: int
     handing: Handing
+    calls: tuple[int, int] = (0, 0)
 
 
 @dataclass(frozen=True)
@@ -112,13 +116,8 @@ class BlockStructure:
             raise ValueError(f"{name!r} cannot be dropped, because {held.reason}.")
         outer = next((each.id for each in self.blocks if inside(name, [each.id])), None)
         if outer is not None:
-            raise ValueError(f"{name!r} is a part of the block {outer!r}; use that id as the key.")
+            raise ValueError(f"{name[:80]!r} is a part of the block {outer!r}; use that id as the key.")
         ids = [block.id for block in self.blocks]
         more = f" and {len(ids) - 12} more" if len(ids) > 12 else ""
         listing = ", ".join(ids[:12]) + more if ids else "none"
         raise ValueError(f"There is no block {name[:80]!r} in this network; its blocks are {listing}.")
-
-
-def inside(path: str, blocks: Iterable[str]) -> bool:
-    """Whether a module path, or the name of a parameter, lies in one of these modules."""
-    return any(path == block or path.startswith(f"{block}.") for block in blocks)

@@ -11,7 +11,8 @@ that any program that has the (smaller) architecture can load them. In the spars
 - `pruning.form`: "dense" or "sparse";
 - `pruning.recipe`: the recipe's JSON;
 - `pruning.keep`: JSON, group id -> {"size": n, "kept": hexadecimal digits, first unit in the highest bit},
-  padded with zero bits to whole bytes, so that the length does not depend on what is kept;
+  and block id -> the same with size 1 for each rule of granularity "layer"; padded with zero bits to whole
+  bytes, so that the length does not depend on what is kept;
 - `pruning.masked`: JSON, parameter -> {"encoding": "plain" | "bitmap" | "elias-fano", "shape": [...]} for
   every tensor whose single weights were pruned;
 - `pruning.digest`: SHA-256 of the whole file with these 64 digits replaced by zeros: no byte can change
@@ -52,7 +53,7 @@ class Contents:
     Args:
         tensors: the pruned network's state dict, as names, dtypes and shapes.
         masked: parameter -> number of weights kept, of those whose single weights were pruned.
-        groups: group id -> (size, hexadecimal digits of the units kept).
+        groups: group id or block id -> (size, hexadecimal digits of the units kept).
         architecture: name of the dense network's architecture.
         recipe: what was decided.
         form: of the masked tensors.
@@ -131,6 +132,12 @@ class Contents:
 def digits_of(size: int) -> int:
     """How many hexadecimal digits the units of a group take, whatever is kept."""
     return 2 * ((size + 7) // 8)
+
+
+def switches(recipe: Recipe) -> dict[str, torch.Tensor]:
+    """Block id -> (1,) bool, True = kept, for every rule of a whole layer."""
+    rules = recipe.rules.items()
+    return {key: torch.tensor([rule.ratio == 0]) for key, rule in rules if rule.granularity == "layer"}
 
 
 def digest_place(data: bytes | bytearray) -> int | None:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
+from pruning.blocks import drop_blocks, find_blocks, without_blocks
 from pruning.checkpoint.container import read_container
 from pruning.checkpoint.layout import Form
 from pruning.checkpoint.read import MAX_BYTES, Source, check_finite, read_bytes
 from pruning.checkpoint.stored import Stored, read_stored
 from pruning.checkpoint.text import and_more, quoted, shape_text
+from pruning.groups import Structure, find_structure
 from pruning.recipe import Recipe
 
 
@@ -24,8 +26,9 @@ class LoadedCheckpoint:
     Args:
         module: in eval mode, on the CPU, in the dtypes it was saved in.
         recipe: what was decided.
-        keep: group id -> (size,), layer name -> the pruned weight's shape; bool, True = kept. In the dense
-            form of single weights a kept weight that is exactly zero counts as removed.
+        keep: group id -> (size,), block id -> (1,), layer name -> the pruned weight's shape; bool, True =
+            kept. In the dense form of single weights a kept weight that is exactly zero counts as removed.
+            What went with a dropped block is not listed.
         architecture: name of the dense architecture, "" if it had none.
         form: of the masked tensors in the file.
         extra: metadata that the saver added.
@@ -55,7 +58,7 @@ def load_checkpoint(
         module: the dense architecture, its weights do not matter and it is not changed; needed only if the
             file's architecture is not built in.
         example_inputs: arguments of one forward of `module`; needed only with a `module` that is not built in
-            and a file whose channels were removed.
+            and a file whose channels or layers were removed.
         max_bytes: larger files are refused by their size alone.
     Raises:
         ValueError: one sentence: not a checkpoint, damaged, changed, or of another architecture.
@@ -99,9 +102,14 @@ def _fitted(dense: nn.Module, stored: Stored, example_inputs: tuple[Tensor, ...]
     Shapes are compared before a packed tensor is unpacked: the file cannot claim more than the network has.
     """
     shapes = stored.shapes()
+    structure = None
+    if stored.dropped:
+        inputs = example_inputs or _example_inputs(stored.architecture)
+        dense, structure = _without(dense, stored.dropped, inputs)
     _check_names(dense, shapes)
-    if _wrong(dense, shapes) and not all(bool(keep.all()) for keep in stored.keep.values()):
-        dense = _sliced(dense, stored.keep, example_inputs or _example_inputs(stored.architecture))
+    if _wrong(dense, shapes) and not all(bool(keep.all()) for keep in stored.channels.values()):
+        inputs = example_inputs or _example_inputs(stored.architecture)
+        dense = _sliced(dense, stored.channels, structure or find_structure(dense, inputs))
     wrong = _wrong(dense, shapes)
     if wrong:
         there = tuple(dense.state_dict()[wrong[0]].shape)
@@ -110,6 +118,16 @@ def _fitted(dense: nn.Module, stored: Stored, example_inputs: tuple[Tensor, ...]
             f"keeps {shape_text(there)} of it{and_more(len(wrong))}."
         )
     return dense
+
+
+def _without(
+    dense: nn.Module, dropped: Sequence[str], example_inputs: tuple[Tensor, ...]
+) -> tuple[nn.Module, Structure]:
+    """The architecture without the blocks that the file drops, and its structure."""
+    structure = find_structure(dense, example_inputs)
+    found = find_blocks(dense, example_inputs, structure)
+    blocks = sorted(map(found.block, dropped), key=lambda block: block.order)
+    return drop_blocks(dense, blocks), without_blocks(structure, blocks)
 
 
 def _check_kinds(module: nn.Module, state: Mapping[str, Tensor]) -> None:
@@ -138,17 +156,15 @@ def _example_inputs(architecture: str) -> tuple[Tensor, ...]:
 
     if architecture not in MODELS:
         raise ValueError(
-            "Channels were removed from this network; give load_checkpoint its example_inputs too."
+            "Channels or layers were removed from this network; give load_checkpoint its example_inputs too."
         )
     return example_inputs(MODELS[architecture])
 
 
-def _sliced(dense: nn.Module, keep: Mapping[str, Tensor], example_inputs: tuple[Tensor, ...]) -> nn.Module:
+def _sliced(dense: nn.Module, keep: Mapping[str, Tensor], structure: Structure) -> nn.Module:
     """The dense architecture with only the units that the file keeps."""
-    from pruning.groups import find_structure
     from pruning.shrink import slice_module
 
-    structure = find_structure(dense, example_inputs)
     sizes = {group.id: group.size for group in structure.groups}
     for key, mask in keep.items():
         if sizes.get(key) != len(mask):

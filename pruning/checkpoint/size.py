@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from math import prod
 from typing import TYPE_CHECKING
 
 from torch import nn
 
 from pruning.checkpoint.container import Entry, header_bytes
-from pruning.checkpoint.layout import Contents, Form, digits_of
+from pruning.checkpoint.layout import Contents, Form, digits_of, switches
 from pruning.checkpoint.write import describe, pruned_shapes, weight_masks
 from pruning.recipe import Recipe
 
@@ -55,6 +55,7 @@ class SizeModel:
         kept: Mapping[str, int] | None = None,
         nonzero: Mapping[str, int] | None = None,
         *,
+        dropped: Collection[str] = (),
         form: Form = "dense",
         extra: Mapping[str, str] | None = None,
     ) -> int:
@@ -65,6 +66,7 @@ class SizeModel:
             kept: group id -> units kept, of each group that the plan names.
             nonzero: layer name -> weights kept, of each layer whose single weights the plan masks, counted in
                 the pruned network.
+            dropped: ids of blocks that are dropped.
             form: of the masked tensors.
             extra: as it would be saved.
         Returns:
@@ -73,13 +75,14 @@ class SizeModel:
             ValueError: if a name is unknown or a count is impossible.
         """
         kept = kept or {}
-        shapes = pruned_shapes(self._shapes, self.structure, kept)
+        shapes = pruned_shapes(self._shapes, self.structure, kept, dropped)
         masked = {f"{layer}.weight": count for layer, count in (nonzero or {}).items()}
         for name, count in masked.items():
             there = prod(shapes[name]) if name in shapes else 0
             if not 0 <= count <= there:
                 raise ValueError(f"{count:,} weights of {name!r} cannot be kept; it has {there:,}.")
         sizes = {key: self.structure.group(key).size for key in kept}
+        sizes |= dict.fromkeys(switches(recipe), 1)
         return Contents(
             tensors=tuple(Entry(name, self._dtypes[name], shape) for name, shape in shapes.items()),
             masked=masked,

@@ -23,6 +23,7 @@ from pruning.checkpoint.layout import (
     digest,
     digest_place,
     digits_of,
+    switches,
 )
 from pruning.checkpoint.sparse import ENCODINGS, Encoding, decode_positions, scatter
 from pruning.checkpoint.text import quoted, shape_text
@@ -47,7 +48,7 @@ class Stored:
 
     Args:
         raw: the tensors as they lie in the file.
-        keep: group id -> (size,) bool.
+        keep: group id -> (size,) bool, block id -> (1,) bool.
         masked: parameter -> how it is stored.
         recipe, architecture, form, extra: as they were saved.
         file_bytes: size of the file.
@@ -61,6 +62,18 @@ class Stored:
     form: Form
     extra: Mapping[str, str]
     file_bytes: int
+
+    @property
+    def dropped(self) -> list[str]:
+        """Ids of the blocks that were dropped."""
+        return [key for key, rule in self.recipe.rules.items() if rule.granularity == "layer" and rule.ratio]
+
+    @property
+    def channels(self) -> dict[str, Tensor]:
+        """Group id -> (size,) bool."""
+        rules = self.recipe.rules
+        blocks = {key for key, rule in rules.items() if rule.granularity == "layer"}
+        return {key: keep for key, keep in self.keep.items() if key not in blocks}
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """The shapes of the network's tensors, decoded or not."""
@@ -136,11 +149,14 @@ def read_stored(data: bytes | bytearray, raw: Mapping[str, Tensor], metadata: Ma
     form = metadata.get("pruning.form", "")
     if form not in FORMS:
         raise ValueError(f"The file is of the unknown form {quoted(form)}.")
+    recipe = Recipe.from_json(metadata.get("pruning.recipe", ""))
+    keep = {key: _keep(key, record) for key, record in _table(metadata, "keep").items()}
+    _check_switches(keep, recipe)
     return Stored(
         raw=raw,
-        keep={key: _keep(key, record) for key, record in _table(metadata, "keep").items()},
+        keep=keep,
         masked={name: _masked(name, record, raw) for name, record in _table(metadata, "masked").items()},
-        recipe=Recipe.from_json(metadata.get("pruning.recipe", "")),
+        recipe=recipe,
         architecture=metadata.get("pruning.architecture", ""),
         form=cast(Form, form),
         extra={key: text for key, text in metadata.items() if not key.startswith(OURS) and key != "format"},
@@ -169,6 +185,13 @@ def _keep(key: str, record: dict[str, Any]) -> Tensor:
     if bits[size:].any():
         raise ValueError(f"The file's record of the group {quoted(key)} does not fit its {size:,} units.")
     return torch.from_numpy(bits[:size].astype(bool))
+
+
+def _check_switches(keep: Mapping[str, Tensor], recipe: Recipe) -> None:
+    """Every rule of a whole layer must have its record, and say the same."""
+    for key, wanted in switches(recipe).items():
+        if key not in keep or not torch.equal(keep[key], wanted):
+            raise ValueError(f"The file's record of the layer {quoted(key)} does not fit its recipe.")
 
 
 def _masked(name: str, record: dict[str, Any], raw: Mapping[str, Tensor]) -> Masked:

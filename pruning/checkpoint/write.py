@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,10 +14,11 @@ import torch
 from torch import Tensor, nn
 
 from pruning.checkpoint.container import Entry, tensor_bytes
-from pruning.checkpoint.layout import POSITIONS, VALUES, Contents, Form, digest, digest_place
+from pruning.checkpoint.layout import POSITIONS, VALUES, Contents, Form, digest, digest_place, switches
 from pruning.checkpoint.read import check_finite
 from pruning.checkpoint.sparse import encode_positions
 from pruning.checkpoint.text import quoted, shape_text
+from pruning.layers import inside
 from pruning.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -119,7 +120,10 @@ def describe(
     return Contents(
         tensors=tuple(Entry(name, t.dtype, tuple(t.shape)) for name, t in module.state_dict().items()),
         masked={name: int(mask.sum()) for name, mask in masks.items()},
-        groups={key: (keep.numel(), keep_digits(keep)) for key, keep in plan.channels.items()},
+        groups={
+            key: (keep.numel(), keep_digits(keep))
+            for key, keep in {**plan.channels, **switches(recipe)}.items()
+        },
         architecture=str(getattr(module, "architecture", "")),
         recipe=recipe,
         form=form,
@@ -128,25 +132,30 @@ def describe(
 
 
 def pruned_shapes(
-    shapes: Mapping[str, tuple[int, ...]], structure: Structure, kept: Mapping[str, int]
+    shapes: Mapping[str, tuple[int, ...]],
+    structure: Structure,
+    kept: Mapping[str, int],
+    dropped: Collection[str] = (),
 ) -> dict[str, tuple[int, ...]]:
-    """The shapes of a network's tensors once only so many units of each group are left.
+    """The shapes of a network's tensors once only so many units of each group are left, and not all blocks.
 
     Args:
         shapes: parameter or buffer -> its dense shape.
         structure: the network's groups.
         kept: group id -> units kept; groups not named are whole.
+        dropped: ids of blocks that are gone.
     Raises:
         ValueError: if a group is unknown or a count impossible.
     """
-    left = {name: list(shape) for name, shape in shapes.items()}
+    left = {name: list(shape) for name, shape in shapes.items() if not inside(name, dropped)}
     for key, count in kept.items():
         group = structure.group(key)
         if not 0 <= count <= group.size:
             raise ValueError(f"{count:,} units of the group {key!r} cannot be kept; it has {group.size:,}.")
         for member in group.members:
             entries_per_unit = member.index.numel() // group.size
-            left[member.parameter][member.dim] -= (group.size - count) * entries_per_unit
+            if member.parameter in left:
+                left[member.parameter][member.dim] -= (group.size - count) * entries_per_unit
     return {name: tuple(shape) for name, shape in left.items()}
 
 
@@ -186,11 +195,15 @@ def weight_masks(state: Mapping[str, Tensor], plan: Plan) -> dict[str, Tensor]:
 
 
 def _check_shapes(module: nn.Module, plan: Plan) -> None:
-    """The network must have the plan's shapes, or all its dense ones: masked, but nothing removed."""
+    """The network must have the plan's shapes, or all its dense ones: masked, but no channels removed."""
+    dropped = [block.id for block in plan.blocks]
     kept = {key: int(keep.sum()) for key, keep in plan.channels.items()}
     found = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
     dense = {name: plan.structure.shapes.get(name, shape) for name, shape in found.items()}
-    if found not in (dense, pruned_shapes(dense, plan.structure, kept)):
+    if found not in (
+        pruned_shapes(dense, plan.structure, {}, dropped),
+        pruned_shapes(dense, plan.structure, kept, dropped),
+    ):
         raise ValueError(
             "The network has other shapes than the plan makes; save it with the plan that made it."
         )

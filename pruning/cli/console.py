@@ -6,6 +6,7 @@ import json
 import math
 import sys
 import time
+from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -131,3 +132,8 @@ def _finite(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_finite(item) for item in value]
     return value
+
+
+def criterion_of(arguments: Namespace) -> str:
+    """The criterion asked for, or the usual one of the granularity."""
+    return arguments.criterion or ("influence" if arguments.granularity == "layer" else "l2")

@@ -104,15 +104,16 @@ def _add_method(parser: argparse.ArgumentParser) -> None:
         type=_granularity,
         metavar="NAME",
         default="channel",
-        help="channel: remove whole filters, neurons or heads, the network gets smaller and faster; or set "
+        help="channel: remove whole filters, neurons or heads, the network gets smaller and faster; layer: "
+        "drop whole residual blocks or transformer layers, those with the lowest scores; or set "
         "to zero, shapes stay: weight (single ones), n:4 (N of every 4 in a row; the ratio says N), 16x1, "
         "32x32, ... (blocks, outputs x inputs), pattern (entries of 3x3 kernels) (default: %(default)s)",
     )
     parser.add_argument(
         "--criterion",
-        default="l2",
         metavar="NAME",
-        help="what makes a channel or weight important: l1, l2, random, taylor, ... (default: %(default)s)",
+        help="what makes a channel, weight or layer important: l1, l2, random, taylor, influence, ... "
+        "(default: l2; influence for layers)",
     )
     parser.add_argument(
         "--seed", type=int, default=0, metavar="N", help="of criteria that draw numbers (default: 0)"
@@ -146,9 +147,8 @@ def _add_scan(commands: Any) -> None:
     parser.add_argument(
         "--ratios",
         type=_ratios,
-        default=tuple(i / 10 for i in range(1, 10)),
         metavar="R,R,...",
-        help="fractions to remove (default: 0.1,0.2,...,0.9)",
+        help="fractions to remove (default: 0.1,0.2,...,0.9; a whole layer only at 1)",
     )
     parser.add_argument("--limit", type=_positive, metavar="N", help="measure on the first N images only")
     parser.add_argument(

@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import nn
 
+from pruning.blocks import find_blocks, lowest
 from pruning.checkpoint import (
     SelfCheck,
     Side,
@@ -18,10 +19,11 @@ from pruning.checkpoint import (
     save_checkpoint,
     self_check,
 )
-from pruning.cli.console import Console, accuracy_text, report_data, table
+from pruning.cli.console import Console, accuracy_text, criterion_of, report_data, table
 from pruning.cli.evaluate import measured
 from pruning.cost import CostModel
-from pruning.criteria import CRITERIA
+from pruning.counts import kept_count
+from pruning.criteria import CRITERIA, score_blocks
 from pruning.evaluate import Report
 from pruning.groups import Structure, find_structure
 from pruning.latency import Timing, measure_latency
@@ -31,6 +33,7 @@ from pruning.plan import Plan, make_plan
 from pruning.recipe import Recipe, Rule
 from pruning.shrink import shrink
 from pruning.sparsity import parse
+from pruning.statistics import collect_statistics
 from pruning.tasks import TASKS, MissingData, Task, load_task
 
 LATENCY_BUDGET_S = 4.0
@@ -54,6 +57,7 @@ class Result:
 
 def run_prune(arguments: Namespace, console: Console) -> None:
     """Plan, prune, measure, write, and say what was asked and what came out."""
+    arguments.criterion = criterion_of(arguments)
     loaded = load_model(arguments.model, arguments.weights)
     with console.progress("finding coupled channels"):
         structure = find_structure(loaded.module, loaded.example_inputs)
@@ -71,6 +75,8 @@ def run_prune(arguments: Namespace, console: Console) -> None:
 
 def _recipe(arguments: Namespace, loaded: LoadedModel, structure: Structure) -> Recipe:
     """The recipe of the file, or the same ratio for every key."""
+    if arguments.recipe is None and arguments.granularity == "layer":
+        return _layer_recipe(arguments, loaded, structure)
     if arguments.recipe is None:
         if arguments.granularity == "channel":
             keys = [group.id for group in structure.groups]
@@ -97,6 +103,23 @@ def _recipe(arguments: Namespace, loaded: LoadedModel, structure: Structure) -> 
     if recipe.model not in (None, loaded.name):
         raise ValueError(f"The recipe was made for {recipe.model}, not for {loaded.name}.")
     return recipe
+
+
+def _layer_recipe(arguments: Namespace, loaded: LoadedModel, structure: Structure) -> Recipe:
+    """That fraction of the blocks, the lowest scores first."""
+    blocks = find_blocks(loaded.module, loaded.example_inputs, structure).blocks
+    if not blocks:
+        raise ValueError(f"Nothing in {loaded.name} can be pruned by layer.")
+    statistics = None
+    if needs := CRITERIA[arguments.criterion].needs:
+        statistics = collect_statistics(loaded.module, load_task(loaded.task, arguments.data_dir), needs)
+    scores = score_blocks(loaded.module, blocks, arguments.criterion, statistics, arguments.seed)
+    gone = lowest(scores, len(blocks) - kept_count(len(blocks), arguments.ratio, minimum=0))
+    rules = {
+        block.id: Rule(ratio=float(block.id in gone), granularity="layer", criterion=arguments.criterion)
+        for block in blocks
+    }
+    return Recipe(rules=rules, seed=arguments.seed, model=loaded.name)
 
 
 def _task(loaded: LoadedModel, recipe: Recipe, arguments: Namespace, console: Console) -> Task | None:
@@ -133,15 +156,13 @@ def _finish(
         )
     with console.progress("loading the file in a fresh process"):
         check = self_check(file, pruned, task.test, limit=1024, fresh_process=True) if task else None
-    kept = {entry.key: entry.kept for entry in plan.entries if entry.key in plan.channels}
-    nonzero = {entry.key: entry.kept for entry in plan.entries if entry.key in plan.weights}
     costs = CostModel(loaded.module, loaded.example_inputs, plan.structure)
     result = Result(
         loaded=loaded,
         recipe=recipe,
         plan=plan,
         dense=Side(costs.cost(), dense_size(loaded.module), dense_report),
-        pruned=Side(costs.cost(kept, nonzero), file.stat().st_size, pruned_report),
+        pruned=Side(costs.of_plan(plan), file.stat().st_size, pruned_report),
         timing=timing,
         check=check,
         file=file,

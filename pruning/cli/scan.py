@@ -5,17 +5,19 @@ from __future__ import annotations
 from argparse import Namespace
 from pathlib import Path
 
-from pruning.cli.console import Console, table
+from pruning.cli.console import Console, criterion_of, table
 from pruning.models import LoadedModel, load_model
 from pruning.recipe import Recipe, Rule
 from pruning.sensitivity import Scan, iter_scan
-from pruning.sparsity import masks_weights
 from pruning.store import find_scan, keep_scan, scan_digest, weights_digest
 from pruning.tasks import Task, load_task
 
 
 def run_scan(arguments: Namespace, console: Console) -> None:
     """Measure or find the scan, print it, and propose a recipe within the loss asked for."""
+    arguments.criterion = criterion_of(arguments)
+    if arguments.ratios is None:
+        arguments.ratios = (1.0,) if arguments.granularity == "layer" else tuple(i / 10 for i in range(1, 10))
     loaded = load_model(arguments.model, arguments.weights)
     task = load_task(loaded.task, arguments.data_dir)
     scan, kept = _scan(loaded, task, arguments, console)
@@ -100,7 +102,7 @@ def _lines(
     scan: Scan, prunable: dict[str, float], predicted: float | None, loss: float, *, kept: bool
 ) -> list[str]:
     low, high = scan.dense.interval
-    name = "layer" if masks_weights(scan.granularity) else "group"
+    name = "group" if scan.granularity == "channel" else "layer"
     rows = []
     for key in sorted(scan.keys, key=lambda key: -prunable[key]):
         curve = {point.ratio: point for point in scan.curve(key)}

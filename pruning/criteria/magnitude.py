@@ -59,11 +59,16 @@ register(
         description=(
             "Small weights matter least. A channel's score is the sum of the absolute values of the "
             "weights that produce it, over all layers of its group; a single weight's is its absolute "
-            "value. Scores of different layers depend on their sizes and their initialisation."
+            "value. Scores of different layers depend on their sizes and their initialisation. A whole "
+            "layer's is the sum over all its parameters: a baseline, large layers win."
         ),
-        source="Li et al. 2016, arXiv:1608.08710; single weights: Han et al. 2015, arXiv:1506.02626",
+        source=(
+            "Li et al. 2016, arXiv:1608.08710; single weights: Han et al. 2015, arXiv:1506.02626; whole "
+            "layers: Kim et al. 2024, arXiv:2402.02834"
+        ),
         weights=_magnitude,
         units=lambda view: l1_norm(view.weights()),
+        layers=lambda view: l1_norm([torch.cat(view.weights(), 1)]),
     )
 )
 
@@ -74,11 +79,13 @@ register(
         description=(
             "Small weights matter least. A channel's score is the root of the sum of squares of the "
             "weights that produce it, over all layers of its group: few large weights count more than "
-            "with L1. A single weight's is its absolute value, the same as L1."
+            "with L1. A single weight's is its absolute value, the same as L1. A whole layer's is that of "
+            "all its parameters: a baseline, large layers win."
         ),
         source="He et al. 2018, arXiv:1808.06866; single weights: Han et al. 2015, arXiv:1506.02626",
         weights=_magnitude,
         units=lambda view: l2_norm(view.weights()),
+        layers=lambda view: l2_norm([torch.cat(view.weights(), 1)]),
     )
 )
 
@@ -111,6 +118,7 @@ register(
         source="a baseline; how strong it is: Liu et al. 2022, arXiv:2202.02643",
         weights=lambda view: random_scores(view.weight.shape, view.generator()),
         units=lambda view: random_scores((view.group.size,), view.generator()),
+        layers=lambda view: random_scores((1,), view.generator()),
         comparable=True,
     )
 )

@@ -9,15 +9,21 @@ import torch
 from torch import Tensor, nn
 
 from pruning.criteria.base import CRITERIA, Criterion
-from pruning.criteria.views import GroupView, LayerView
+from pruning.criteria.views import BlockView, GroupView, LayerView
 from pruning.layers import Layer
 from pruning.statistics import Statistics
 
 if TYPE_CHECKING:
+    from pruning.blocks import Block
     from pruning.groups import Group
 
 NOTHING_KNOWN = Statistics(samples=0)
-EACH_NEED = {"inputs": "input_norm", "gradients": "gradient_squares", "conductance": "conductance"}
+EACH_NEED = {
+    "inputs": "input_norm",
+    "gradients": "gradient_squares",
+    "conductance": "conductance",
+    "blocks": "blocks",
+}
 
 
 def score_weights(
@@ -42,7 +48,7 @@ def score_weights(
     """
     entry = CRITERIA[criterion]
     if entry.weights is None:
-        raise ValueError(f"{entry.label} scores whole channels only; choose another criterion for weights.")
+        raise ValueError(f"{entry.label} scores {_only(entry)} only; choose another criterion for weights.")
     statistics = _checked(entry, statistics)
     scores = {}
     for layer in layers:
@@ -75,7 +81,7 @@ def score_groups(
     """
     entry = CRITERIA[criterion]
     if entry.units is None:
-        raise ValueError(f"{entry.label} scores single weights only; choose another criterion for channels.")
+        raise ValueError(f"{entry.label} scores {_only(entry)} only; choose another criterion for channels.")
     statistics = _checked(entry, statistics)
     scores = {}
     for group in groups:
@@ -84,6 +90,35 @@ def score_groups(
             raise ValueError(_cannot(entry, group.id, why))
         scores[group.id] = _finished(entry.units(view), group.id, entry)
     return scores
+
+
+def score_blocks(
+    module: nn.Module,
+    blocks: Iterable[Block],
+    criterion: str,
+    statistics: Statistics | None = None,
+    seed: int = 0,
+) -> dict[str, Tensor]:
+    """Score every block that could be dropped.
+
+    Args:
+        module: the network, never changed.
+        blocks: from `find_blocks` of this network.
+        criterion: name of an entry of `CRITERIA` with granularity "layer".
+        statistics: from `collect_statistics` of this network, where the criterion needs them.
+        seed: of the criteria that draw numbers.
+    Returns:
+        Block id -> (1,) score, float32, finite; higher = keep.
+    Raises:
+        ValueError: if the criterion is unknown, cannot score whole layers, or lacks statistics.
+    """
+    entry = CRITERIA[criterion]
+    if entry.layers is None:
+        raise ValueError(f"{entry.label} cannot score a whole layer; choose another criterion for layers.")
+    blocks = tuple(blocks)
+    statistics = _checked(entry, statistics) if blocks else NOTHING_KNOWN
+    views = [BlockView(block, module, statistics, seed) for block in blocks]
+    return {view.block.id: _finished(entry.layers(view), view.block.id, entry) for view in views}
 
 
 def unscorable(module: nn.Module, groups: Iterable[Group], criterion: str) -> dict[str, str]:
@@ -116,6 +151,12 @@ def across_groups(scores: Mapping[str, Tensor], criterion: str) -> dict[str, Ten
 def _by_mean(scores: Tensor) -> Tensor:
     mean = scores.abs().mean()
     return scores / mean if mean > 0 else scores
+
+
+def _only(entry: Criterion) -> str:
+    """What a criterion scores, in words."""
+    words = {"weight": "single weights", "channel": "whole channels", "layer": "whole layers"}
+    return " and ".join(word for name, word in words.items() if name in entry.granularities)
 
 
 def _cannot(entry: Criterion, group: str, why: str) -> str:

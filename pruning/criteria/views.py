@@ -14,6 +14,7 @@ from pruning.layers import CONVOLUTIONS, TRANSPOSED
 from pruning.statistics import Statistics
 
 if TYPE_CHECKING:
+    from pruning.blocks import Block, BlockChange
     from pruning.groups import Group, Member
 
 T = TypeVar("T")
@@ -165,3 +166,33 @@ class GroupView:
     def generator(self) -> torch.Generator:
         """Random numbers that belong to this group."""
         return make_generator(self.seed, self.group.id)
+
+
+@dataclass(frozen=True)
+class BlockView:
+    """One block that could be dropped, with what is known about it.
+
+    Args:
+        block: the block.
+        module: the network.
+        statistics: of the network.
+        seed: of the criteria that draw numbers.
+    """
+
+    block: Block
+    module: nn.Module
+    statistics: Statistics
+    seed: int = 0
+
+    def weights(self) -> list[Tensor]:
+        """Every parameter of it as one row: (1, n) each, float64."""
+        part = self.module.get_submodule(self.block.id)
+        return [parameter.detach().double().reshape(1, -1) for parameter in part.parameters()]
+
+    def change(self) -> BlockChange:
+        """How much it changes what passes through it."""
+        return find(self.statistics.blocks, self.block.id, "blocks")
+
+    def generator(self) -> torch.Generator:
+        """Random numbers that belong to this block."""
+        return make_generator(self.seed, self.block.id)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from pruning.blocks import find_blocks, put_skips, replace_module
 from pruning.criteria import CRITERIA, score_groups, score_weights, unscorable
 from pruning.evaluate import Batch, Report, measure, split_batches
 from pruning.groups import find_structure
@@ -27,6 +28,7 @@ from pruning.sparsity import Cut, LayerScores, masks_weights, parse, scored_as
 from pruning.statistics import Statistics, collect_statistics
 
 if TYPE_CHECKING:
+    from pruning.blocks import Block
     from pruning.groups import Group, Structure
     from pruning.tasks import Task
 
@@ -106,11 +108,11 @@ def iter_scan(
         module: the dense network; never changed.
         task: the data.
         ratios: fractions to remove, each in [0, 1].
-        granularity: "channel" scans coupled groups, a name of `pruning.sparsity` ("weight", "n:4", "16x1",
-            "pattern") the weights of layers.
+        granularity: "channel" scans coupled groups, "layer" whole blocks (at ratios 0 and 1), a name of
+            `pruning.sparsity` ("weight", "n:4", "16x1", "pattern") the weights of layers.
         criterion: name of an entry of `CRITERIA`; the lowest scores go first.
         example_inputs: of the network's forward; the task's first image if None.
-        structure: of the network; found if None. Only for "channel".
+        structure: of the network; found if None. Only for "channel" and "layer".
         scores: as `score_groups` or `score_weights` gives them; computed if None.
         split: what to measure on. Scans are for tuning, so the test split is refused.
         limit: measure only the first `limit` images.
@@ -130,7 +132,9 @@ def iter_scan(
         raise ValueError(f"The criterion {criterion!r} cannot score a {granularity}; choose another.")
     if example_inputs is None:
         example_inputs = (task.validation[0][0].unsqueeze(0),)
-    if masks_weights(granularity):
+    if granularity == "layer":
+        targets = _blocks(module, ratios, example_inputs, structure, scores)
+    elif masks_weights(granularity):
         targets = _layers(module, task, granularity, criterion, example_inputs, scores, seed)
     else:
         targets = _groups(module, task, criterion, example_inputs, structure, scores, seed)
@@ -166,8 +170,9 @@ class Target:
         size: units or weights.
         kept: ratio -> how many of them stay; weights may all go.
         mask: how many stay -> bool, (size,) for a group, of the weight's shape for a layer; True = keep.
-        group: the group; None for a layer.
-        weight: qualified name of a layer's weight; "" for a group.
+        group: the group; None for a layer or block.
+        weight: qualified name of a layer's weight; "" for a group or block.
+        block: the block; None for a group or layer.
     """
 
     key: str
@@ -176,6 +181,7 @@ class Target:
     mask: Callable[[int], Tensor]
     group: Group | None = None
     weight: str = ""
+    block: Block | None = None
 
     @classmethod
     def of_group(cls, group: Group, scores: Tensor) -> Target:
@@ -189,9 +195,17 @@ class Target:
         assert layer.weight is not None
         return cls(layer.name, cut.size, cut.kept, cut.mask, weight=layer.weight)
 
+    @classmethod
+    def of_block(cls, block: Block) -> Target:
+        """A block, which stays or goes."""
+        kept, mask = partial(kept_count, 1, minimum=0), partial(torch.full, (1,))
+        return cls(block.id, 1, kept, mask, block=block)
+
     @property
     def tensors(self) -> set[str]:
         """Names of the parameters and buffers that pruning changes."""
+        if self.block:
+            return set()
         return {member.parameter for member in self.group.members} if self.group else {self.weight}
 
     def zero(self, tensors: Mapping[str, Tensor], keep: Tensor) -> None:
@@ -273,11 +287,17 @@ class Walk:
     def _pruned(self, target: Target, keep: Tensor) -> Report | None:
         """Prune the working copy in place, measure, and make it whole again; None if stopped meanwhile."""
         steps = measure(self._working, self.batches, self.about["n"], self.about["split"])
+        held = self._working.get_submodule(target.key) if target.block else None
         try:
-            target.zero(self._tensors, keep)
+            if target.block:
+                put_skips(self._working, [target.block])
+            else:
+                target.zero(self._tensors, keep)
             last = deque(takewhile(lambda _: not self.stop.is_set(), steps), maxlen=1)
             return last[0] if last and last[0].complete else None
         finally:
+            if held is not None:
+                replace_module(self._working, self._working.get_submodule(target.key), held)
             for name in target.tensors:
                 self._tensors[name].copy_(self._whole[name])
 
@@ -347,6 +367,20 @@ def _layers(
         for layer in layers
         if layer.weight and layer.weight in scores
     ]
+
+
+def _blocks(
+    module: nn.Module,
+    ratios: Sequence[float],
+    example_inputs: Sequence[Tensor],
+    structure: Structure | None,
+    scores: Mapping[str, Tensor] | None,
+) -> list[Target]:
+    """The blocks that can be dropped; those of `scores`, if given."""
+    if not set(ratios) <= {0, 1}:
+        raise ValueError("A layer is kept (0) or dropped (1); scan whole layers at ratio 1.")
+    blocks = find_blocks(module, example_inputs, structure).blocks
+    return [Target.of_block(block) for block in blocks if scores is None or block.id in scores]
 
 
 def _statistics(module: nn.Module, task: Task, criterion: str) -> Statistics | None:
