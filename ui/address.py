@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from typing import get_args
 
 from pruning.recipe import Scope
+from pruning.sparsity import masks_weights
 from ui.draft import Draft
 
 NAMES = ("model", "w", "g", "c", "s", "m", "seed", "r", "o")  # every parameter that is ours
-GRANULARITIES = ("channel", "weight")  # that the app edits; the engine knows more
 SCALE = 30_000  # ratios are whole multiples of 1/30000: exact for percent steps, and 15 bits hold them
 LOCKED = 0x8000  # the sixteenth bit
 MAX_CHARS = 16_000  # a longer ?r= is not ours
@@ -58,8 +58,9 @@ def parse(params: Mapping[str, str]) -> Address:
 
     blank = Draft()
     granularity, scope = params.get("g", ""), params.get("s", "")
+    edited = granularity == "channel" or masks_weights(granularity)  # in the app; the engine knows more
     draft = Draft(
-        granularity=granularity if granularity in GRANULARITIES else blank.granularity,
+        granularity=granularity if edited else blank.granularity,
         criterion=matching("c", _NAME) or blank.criterion,
         scope=scope if scope in get_args(Scope) else blank.scope,  # type: ignore[arg-type]
         multiple_of=whole("m", 1, 1024, blank.multiple_of),

@@ -22,6 +22,7 @@ from pruning.explain import Comparison, compare
 from pruning.graph import Graph, find_graph
 from pruning.live import LiveEvaluator
 from pruning.recipe import Granularity
+from pruning.sparsity import LayerScores, Stops, masks_weights, parse, scored_as
 from pruning.weights import SortedScores
 from ui import uploads
 from ui.jobs import JobManager
@@ -137,15 +138,17 @@ def summary(model_id: str) -> str:
 
 
 def keys(model_id: str, granularity: Granularity) -> tuple[str, ...]:
-    """What a ratio can be given for: group ids ("channel") or names of prunable layers ("weight")."""
+    """What a ratio can be given for: group ids ("channel"), or names of layers that it fits."""
     if granularity == "channel":
         return tuple(group.id for group in structure(model_id).groups)
-    return tuple(layer.name for layer in layers(model_id) if layer.prunable)
+    misfit, module = parse(granularity).misfit, model(model_id).module
+    names = (layer.name for layer in layers(model_id) if layer.prunable)
+    return tuple(name for name in names if not misfit(module.get_submodule(name)))
 
 
 def criterion_fits(name: str, granularity: Granularity) -> bool:
     """Whether there is such a criterion, and it can rank parts of this granularity."""
-    return name in pruning.CRITERIA and granularity in pruning.CRITERIA[name].granularities
+    return name in pruning.CRITERIA and scored_as(granularity) in pruning.CRITERIA[name].granularities
 
 
 @_resource(max_entries=16)
@@ -198,15 +201,19 @@ def unscorable(model_id: str, granularity: Granularity, criterion: str) -> dict[
     return pruning.unscorable(model(model_id).module, structure(model_id).groups, criterion)
 
 
-@_resource(max_entries=32)
 def scores(model_id: str, granularity: Granularity, criterion: str, seed: int = 0) -> dict[str, Tensor]:
-    """Scores, higher = keep: group id -> (size,) for "channel", parameter name -> weight shape for "weight".
+    """Scores, higher = keep: group id -> (size,) for "channel", else parameter name -> weight shape.
 
     Groups that the criterion cannot rank (`unscorable`) are left out.
 
     Raises:
         MissingData: if the criterion needs calibration data and there is none.
     """
+    return _scores(model_id, scored_as(granularity), criterion, seed)
+
+
+@_resource(max_entries=32)
+def _scores(model_id: str, granularity: Granularity, criterion: str, seed: int) -> dict[str, Tensor]:
     needs = tuple(sorted(pruning.CRITERIA[criterion].needs))
     known = statistics(model_id, needs) if needs else None
     module = model(model_id).module
@@ -215,6 +222,24 @@ def scores(model_id: str, granularity: Granularity, criterion: str, seed: int = 
         groups = [group for group in structure(model_id).groups if group.id not in cannot]
         return pruning.score_groups(module, groups, criterion, statistics=known, seed=seed)
     return pruning.score_weights(module, layers(model_id), criterion, statistics=known, seed=seed)
+
+
+@_resource(max_entries=64)
+def stops(model_id: str, granularity: Granularity, criterion: str, seed: int = 0) -> dict[str, Stops]:
+    """Key -> the counts that a granularity allows; none for those that allow every count.
+
+    Raises:
+        MissingData: as `scores`.
+    """
+    if not masks_weights(granularity):
+        return {}
+    found, module = scores(model_id, granularity, criterion, seed), model(model_id).module
+    cutter = parse(granularity).prepare(module)
+    cuts = {
+        key: cutter(LayerScores(module.get_submodule(key), found[pruning.layers.qualified(key, "weight")]))
+        for key in keys(model_id, granularity)
+    }
+    return {key: cut.stops for key, cut in cuts.items() if cut.stops is not None}
 
 
 @_resource(max_entries=16)

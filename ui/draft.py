@@ -15,7 +15,7 @@ class Draft:
     """Every decision that one recipe needs.
 
     Args:
-        granularity: "channel" (keys are group ids) or "weight" (keys are layer names).
+        granularity: "channel" (keys are group ids) or a mask over weights (keys are layer names).
         criterion: name in `pruning.CRITERIA`.
         scope: "layer" ranks within each key, "global" ranks all keys together.
         multiple_of: kept channel counts are rounded up to this multiple.

@@ -18,6 +18,7 @@ import streamlit as st
 
 from pruning import MODELS, Recipe, Report
 from pruning.recipe import Granularity, Scope
+from pruning.sparsity import scored_as
 from ui import address, cache, draft, uploads
 from ui.draft import Draft, History
 
@@ -274,9 +275,8 @@ def _decisions(recipe: Recipe, model_id: str) -> dict[str, Any]:
         raise ValueError("The recipe mixes granularities or criteria; this page edits one of each at a time.")
     granularity, criterion = ways.pop() if ways else (Draft().granularity, Draft().criterion)
     if not cache.criterion_fits(criterion, granularity):
-        raise ValueError(
-            f"The recipe's criterion {criterion[:80]!r} is unknown, or cannot rank a {granularity}."
-        )
+        part = scored_as(granularity)
+        raise ValueError(f"The recipe's criterion {criterion[:80]!r} is unknown, or cannot rank a {part}.")
     unknown = set(recipe.rules) - set(cache.keys(model_id, granularity))
     if unknown:
         raise ValueError(f"The recipe names {min(unknown)[:80]!r}, which this network does not have.")

@@ -54,13 +54,44 @@ def test_a_preset_prunes_and_locked_rows_stay(open_page: Open) -> None:
 
 def test_single_weights_say_that_no_time_is_saved(open_page: Open) -> None:
     app = open_page("prune", model="digits-mlp", c="fpgm")
-    app.segmented_control(key="granularity").set_value("weight").run()
+    app.selectbox(key="granularity").set_value("weight").run()
     assert (session(app).granularity, session(app).criterion) == ("weight", "l2")
     session(app).set_ratios({"hidden.fc1": 0.5})
     app.run()
     assert live.MASKED in html(app)
     assert "9,600 zeros" in html(app)  # half of 64 x 300
     assert not app.error
+
+
+@pytest.mark.parametrize(
+    ("granularity", "asked", "badge"),
+    [("n:4", 0.5, "2:4"), ("16x1", 0.5, "16x1"), ("pattern", 0.6, "pattern")],
+)
+def test_every_granularity_of_masks_is_offered_counted_and_measured(
+    open_page: Open, granularity: str, asked: float, badge: str
+) -> None:
+    app = open_page("prune", model="digits-cnn")
+    box = app.selectbox(key="granularity")
+    assert {"Channels", "Single weights", "N:M, N of every 4", "Blocks of 16 × 1", "Kernel patterns"} <= set(
+        box.options
+    )
+    box.set_value(granularity).run()
+    key = session(app).keys[1]
+    session(app).set_ratios({key: asked})
+    app.run()
+    assert not app.error
+    assert not app.exception
+    assert "measured on 360 validation images" in html(app)
+    (entry,) = cache.plan("digits-cnn", session(app).recipe).entries
+    assert entry.spelled == badge
+    assert f"{entry.size - entry.kept:,} zeros" in html(app)
+    assert app.segmented_control(key="scope").disabled == (granularity in ("n:4", "pattern"))
+
+
+def test_kernel_patterns_are_not_offered_where_there_are_no_kernels(open_page: Open) -> None:
+    app = open_page("prune", model="digits-mlp")
+    assert "Kernel patterns" not in app.selectbox(key="granularity").options
+    assert "N:M, N of every 8" in app.selectbox(key="granularity").options
 
 
 @pytest.mark.parametrize("criterion", ["taylor", "wanda", "lamp", "random"])

@@ -103,11 +103,23 @@ def test_looking_at_single_weights_leaves_the_prune_page_as_it_is(open_page: Ope
     app = open_page("sensitivity", model="digits-mlp")
     session = app.session_state["pruning-session"]
     session.set_ratios({"hidden.fc1": 0.5})
-    app.segmented_control(key="look-channel").set_value("weight").run()
+    app.selectbox(key="look-channel").set_value("weight").run()
     wait(app)
     assert len(app.dataframe[0].value) == 3
     assert session.granularity == "channel"
     assert dict(session.ratios) == {"hidden.fc1": 0.5}
+
+
+@pytest.mark.parametrize("granularity", ["n:4", "16x1"])
+def test_other_masks_are_scanned_and_become_the_recipe(open_page: Open, granularity: str) -> None:
+    app = open_page("sensitivity", model="digits-mlp", grid="25, 50, 75 %")
+    app.selectbox(key="look-channel").set_value(granularity).run()
+    wait(app)
+    assert len(app.dataframe[0].value) == 3
+    found = scans.latest("digits-mlp", granularity, "l2")
+    assert found is not None
+    assert found.complete
+    assert all(p.kept == round((1 - p.ratio) * p.size) for p in found.points if granularity == "n:4")
 
 
 def test_a_bad_grid_gets_one_sentence(open_page: Open) -> None:

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from pruning import Report, Timing, wilson
-from ui import cache
+from ui import cache, granularity
 from ui.draft import Draft, History
 from ui.figures import prune as figures
 from ui.figures import theme
@@ -109,8 +109,42 @@ class TestRows:
         assert kept == {entry.key: entry.kept for entry in now.plan.entries}
         assert sum(kept.values()) == 200  # type: ignore[arg-type]
 
+    def test_where_not_every_count_is_possible_the_row_has_stops(self, session: Session) -> None:
+        now = decided(session, granularity="n:4", ratios={FIRST: 0.4})
+        first, second, _ = rows.of(session, now)
+        size = 64 * 300
+        spelled = ("4:4", "3:4", "2:4", "1:4", "0:4")
+        assert first.stops == tuple((i / 4, size - i * size // 4, text) for i, text in enumerate(spelled))
+        assert (first.kept, second.kept) == (size // 2, None)
+        blocks = rows.of(session, decided(session, granularity="1x1"))[0].stops
+        assert len(blocks) <= granularity.MOST_STOPS
+        assert (blocks[0], blocks[1][1], blocks[-1][1]) == ((0.0, size, ""), size - 1, 0)
+        assert rows.of(session, decided(session, granularity="weight"))[0].stops == ()
+
+    def test_what_is_typed_moves_to_what_is_possible(self, session: Session) -> None:
+        decided(session, granularity="n:4")
+        stops = cache.stops(MODEL, "n:4", "l2")
+        assert granularity.possible(stops, {FIRST: 0.6, SECOND: 0.7}) == {FIRST: 0.5, SECOND: 0.75}
+        assert granularity.possible({}, {FIRST: 0.6}) == {FIRST: 0.6}
+        assert granularity.kept(stops, {FIRST: 0.6, "gone": 0.5}) == {FIRST: 9600}
+
 
 class TestPresets:
+    @pytest.mark.parametrize("kind", ["n:4", "4x1", "32x32"])
+    @pytest.mark.parametrize("name", ["uniform", "global_threshold", "erk"])
+    @pytest.mark.parametrize("of", ["parameters", "units"])
+    def test_reach_what_was_asked_of_masks_in_steps(
+        self, session: Session, kind: str, name: str, of: presets.Measure
+    ) -> None:
+        decided(session, granularity=kind)
+        found = presets.ratios(session, name, 0.55, of)
+        now = decided(session, granularity=kind, ratios=found)
+        sizes = {row.key: row.size for row in rows.of(session, now)}
+        gone = sum(entry.size - entry.kept for entry in now.plan.entries)
+        assert (now.removed if of == "parameters" else gone / sum(sizes.values())) >= 0.55
+        for entry in now.plan.entries:  # what is shown as asked is what is possible
+            assert abs(entry.asked - (1 - entry.kept / entry.size)) < 1e-9
+
     @pytest.mark.parametrize("name", ["uniform", "global_threshold"])
     @pytest.mark.parametrize("of", ["parameters", "MACs"])
     def test_reach_what_was_asked(self, session: Session, name: str, of: presets.Measure) -> None:

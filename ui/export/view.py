@@ -10,6 +10,7 @@ import pruning
 from pruning.checkpoint import Form
 from pruning.checkpoint.layout import FORMS
 from pruning.evaluate import paired_difference
+from pruning.sparsity import masks_weights
 from ui import shell
 from ui.export import files
 from ui.export.files import Export
@@ -24,7 +25,7 @@ FORM_WORDS = {
 
 def masked(recipe: pruning.Recipe) -> bool:
     """Whether single weights are masked, so that there is a choice of how to store them."""
-    return any(rule.granularity == "weight" for rule in recipe.rules.values())
+    return any(masks_weights(rule.granularity) for rule in recipe.rules.values())
 
 
 def choose(session: Session) -> Choice:

@@ -19,6 +19,8 @@ def draw(session: Session, facts: Facts) -> None:
     """The board; its edits go to the session."""
     seen: list[Edit] = []
 
+    channels = session.granularity == "channel"
+
     def take(edit: Edit) -> None:
         seen.append(edit)
         merge(session, edit)
@@ -35,9 +37,9 @@ def draw(session: Session, facts: Facts) -> None:
         version=session.version,
         on_edit=take,
         then=then,
-        multiple_of=session.multiple_of if session.granularity == "channel" else 1,
+        multiple_of=session.multiple_of if channels else 1,
         dense_accuracy=facts.scan.dense.accuracy if facts.scan else None,
-        ticks_every=session.multiple_of if session.multiple_of > 1 else 0,
+        ticks_every=session.multiple_of if channels and session.multiple_of > 1 else 0,
         can_undo=session.can_undo,
         can_redo=session.can_redo,
         label="Pruning ratio of each layer or coupled group",

@@ -5,12 +5,11 @@ from __future__ import annotations
 import streamlit as st
 
 import pruning
-from ui import cache, state
+from ui import cache, granularity, state
 from ui.prune import presets
 from ui.state import Session
 
 MULTIPLES = (1, 2, 4, 8, 16, 32, 64)
-GRANULARITY = {"channel": "Channels", "weight": "Single weights"}
 SCOPE = {"layer": "Each row", "global": "All rows"}
 PRESET, TARGET, OF = "preset-name", "preset-target", "preset-of"
 
@@ -37,19 +36,19 @@ def _granularity(session: Session) -> None:
         fits = cache.criterion_fits(session.criterion, chosen)
         session.set(granularity=chosen, criterion=session.criterion if fits else "l2")
 
-    st.segmented_control(
+    st.selectbox(
         "What is pruned",
-        list(GRANULARITY),
-        format_func=GRANULARITY.__getitem__,
-        required=True,
-        help="Channels (filters, neurons, attention heads) are really removed: the network gets smaller and "
-        "faster. Single weights are set to zero in place: the file can shrink, the time does not.",
+        granularity.offered(session.model_id, session.granularity),
+        format_func=granularity.label,
+        filter_mode=None,
+        width=190,
+        help=granularity.HELP,
         **state.tie("granularity", session.granularity, choose),
     )
 
 
 def _criterion(session: Session) -> None:
-    names = [name for name, entry in pruning.CRITERIA.items() if session.granularity in entry.granularities]
+    names = [name for name in pruning.CRITERIA if cache.criterion_fits(name, session.granularity)]
     entry = pruning.CRITERIA[session.criterion]
     st.selectbox(
         "Criterion",
@@ -72,9 +71,10 @@ def _scope(session: Session) -> None:
         list(SCOPE),
         format_func=SCOPE.__getitem__,
         required=True,
+        disabled=granularity.ranked_alone(session.granularity),
         help="Each row: every row loses exactly its own ratio. All rows: the scores of all rows are ranked "
         "together, and as many of the lowest go as the ratios ask for in total, wherever they are "
-        "(Han et al. 2015, arXiv:1506.02626).",
+        "(Han et al. 2015, arXiv:1506.02626). N:M and kernel patterns are always ranked within each row.",
         **state.tie("scope", session.scope, choose),
     )
 
@@ -87,7 +87,7 @@ def _rounding(session: Session) -> None:
         format_func=lambda number: "exact count" if number == 1 else f"multiples of {number}",
         filter_mode=None,
         width=160,
-        disabled=session.granularity == "weight",
+        disabled=session.granularity != "channel",
         help="Kept channel counts are rounded up to a multiple: many processors are slow at odd counts. "
         "Attention heads are not rounded; at least one unit always stays.",
         **state.bind("multiple_of"),

@@ -9,7 +9,8 @@ from typing import Literal
 import pruning
 from pruning.allocation import Evidence, allocate, share_removed
 from pruning.criteria import across_groups
-from ui import cache, scans
+from pruning.sparsity import scored_as
+from ui import cache, granularity, scans
 from ui.state import Session
 
 Measure = Literal["units", "parameters", "MACs"]
@@ -21,7 +22,7 @@ def offered(session: Session) -> dict[str, str]:
     return {
         name: "" if "scan" not in entry.needs or scan else "It needs a sensitivity scan by this criterion."
         for name, entry in pruning.ALLOCATIONS.items()
-        if session.granularity in entry.granularities
+        if scored_as(session.granularity) in entry.granularities
     }
 
 
@@ -37,14 +38,20 @@ def ratios(session: Session, name: str, target: float, of: Measure) -> dict[str,
     """
     locked = {key: session.ratios.get(key, 0.0) for key in session.locked}
     evidence = _evidence(session, session.free)
-    if of == "units":
+    stops = cache.stops(session.model_id, session.granularity, session.criterion, session.seed)
+    if of == "units" and not stops:
         found = allocate(name, target, evidence)
+    elif of == "units":  # not every ratio is possible
+        whole = sum(evidence.sizes.values())
+        found = allocate(
+            name, target, evidence, lambda some: 1 - sum(granularity.kept(stops, some).values()) / whole
+        )
     else:
         removed = share_removed(lambda some: _amount(session, {**locked, **some}, of))
         found = allocate(name, target, evidence, removed)
     # Four decimals, rounded up, are what the page's address keeps exactly; the target is still reached.
     tidy = {key: min(ceil(ratio * 1e4 - 1e-6) / 1e4, 1.0) for key, ratio in found.ratios.items()}
-    return {**locked, **tidy}
+    return {**locked, **granularity.possible(stops, tidy)}
 
 
 def _evidence(session: Session, keys: Sequence[str]) -> Evidence:
@@ -68,6 +75,11 @@ def _evidence(session: Session, keys: Sequence[str]) -> Evidence:
 
 def _amount(session: Session, ratios: Mapping[str, float], of: Measure) -> int:
     """Parameters (not counting zeros) or MACs of the network at some ratios, exactly as the plan counts."""
+    costs = cache.cost_model(session.model_id)
+    stops = cache.stops(session.model_id, session.granularity, session.criterion, session.seed)
+    if stops and (session.scope == "layer" or granularity.ranked_alone(session.granularity)):
+        cost = costs.cost(nonzero=granularity.kept(stops, ratios))
+        return cost.nonzero if of == "parameters" else cost.macs
     loaded = cache.model(session.model_id)
     plan = pruning.make_plan(
         loaded.module,
@@ -77,6 +89,5 @@ def _amount(session: Session, ratios: Mapping[str, float], of: Measure) -> int:
         scores=cache.scores(session.model_id, session.granularity, session.criterion, session.seed),
     )
     kept = {entry.key: entry.kept for entry in plan.entries}
-    costs = cache.cost_model(session.model_id)
     cost = costs.cost(kept) if session.granularity == "channel" else costs.cost(nonzero=kept)
     return cost.nonzero if of == "parameters" else cost.macs

@@ -6,20 +6,21 @@ import math
 
 from pruning import Group, Layer
 from pruning.plan import multiple_for
-from ui import cache
+from ui import cache, granularity
 from ui.prune.facts import Facts
 from ui.ratio_board import Row
 from ui.state import Session
 
 UNRANKED = "cannot be ranked"
+COUNTED = ("channel", "weight")  # granularities whose counts the board finds by its own rule
 
 
 def of(session: Session, facts: Facts) -> list[Row]:
     """One row for each coupled group or prunable layer, in the network's order."""
     if session.granularity == "channel":
         return [_group_row(session, facts, group) for group in cache.structure(session.model_id).groups]
-    prunable = [layer for layer in cache.layers(session.model_id) if layer.prunable]
-    return [_layer_row(session, facts, layer) for layer in prunable]
+    layers = {layer.name: layer for layer in cache.layers(session.model_id)}
+    return [_layer_row(session, facts, layers[key]) for key in session.keys]
 
 
 def _group_row(session: Session, facts: Facts, group: Group) -> Row:
@@ -42,16 +43,18 @@ def _group_row(session: Session, facts: Facts, group: Group) -> Row:
 def _layer_row(session: Session, facts: Facts, layer: Layer) -> Row:
     dense = facts.dense
     size = math.prod(layer.weight_shape)
+    stops = cache.stops(session.model_id, session.granularity, session.criterion, session.seed)
     return Row(
         key=layer.name,
         label=layer.name,
-        kind="weight",
+        kind=session.granularity,
         size=size,
         minimum=0,
         parameter_share=size / dense.parameters,
         macs_share=layer.macs / dense.macs if dense.macs else math.nan,
         note=f"{layer.kind} {' × '.join(map(str, layer.weight_shape))}",
         multiple_of=1,
+        stops=granularity.shown(stops[layer.name], session.granularity) if layer.name in stops else (),
         **_moving(session, facts, layer.name),
     )
 
@@ -67,7 +70,8 @@ def _moving(session: Session, facts: Facts, key: str) -> dict:
         "locked": key in session.locked or key in session.whole,
         "bins": bins.get(key, ()),
         "curve": tuple((point.ratio, point.accuracy) for point in points),
-        "kept": kept.get(key) if session.scope == "global" else None,
+        # Where not every count is possible, the board knows only some of those that are.
+        "kept": kept.get(key) if session.scope == "global" or session.granularity not in COUNTED else None,
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Collection, Mapping
+from math import prod
 from typing import Any
 
 import pandas as pd
@@ -12,6 +13,7 @@ import streamlit as st
 from pruning.plan import PlanEntry
 from ui import cache, state
 from ui.draft import clean
+from ui.granularity import possible
 from ui.prune.facts import Facts
 from ui.state import Session
 
@@ -103,16 +105,18 @@ def _take(session: Session, shown: pd.DataFrame, key: str) -> None:
         session.locked,
         session.whole,
     )
-    session.set(ratios=clean(ratios), locked=locked)
+    stops = cache.stops(session.model_id, session.granularity, session.criterion, session.seed)
+    session.set(ratios=clean(possible(stops, ratios)), locked=locked)
 
 
 def _keys(session: Session) -> list[tuple[str, str, int]]:
     if session.granularity == "channel":
         return [(group.id, group.kind, group.size) for group in cache.structure(session.model_id).groups]
-    scores = cache.scores(session.model_id, "weight", session.criterion, session.seed)
-    return [(key, "weight", scores[f"{key}.weight"].numel()) for key in session.keys]
+    sizes = {layer.name: prod(layer.weight_shape) for layer in cache.layers(session.model_id)}
+    return [(key, session.granularity, sizes[key]) for key in session.keys]
 
 
 def _row(key: str, kind: str, size: int, entry: PlanEntry | None, locked: bool) -> tuple[Any, ...]:
     kept, asked = (entry.kept, entry.asked) if entry else (size, 0.0)
-    return key, kind, round(100 * asked, 2), kept, size, locked
+    shown = kind if entry is None or entry.granularity == "channel" else entry.spelled
+    return key, shown, round(100 * asked, 2), kept, size, locked

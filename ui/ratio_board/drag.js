@@ -37,7 +37,7 @@ class Drag {
     const by = ratio - starts.get(row);
     let any = false;
     for (const [target, start] of starts) {
-      const next = same || target === row ? ratio : clamp(Math.round((start + by) * 1e6) / 1e6);
+      const next = target.possible(same || target === row ? ratio : clamp(Math.round((start + by) * 1e6) / 1e6));
       if (next === target.value) continue;
       target.value = next;
       if (target.near || target === row) target.paint(); // those out of sight wait for the release
@@ -127,7 +127,7 @@ class Drag {
     this.gesture.key = event.key;
     const fine = event.shiftKey && Math.abs(step) === 1;
     if (ends) this.moveTo(event.key === 'Home' ? 0 : 1);
-    else this.moveTo(snap(row.value + step / (fine ? 1000 : 100), fine));
+    else this.moveTo(row.stepped(step, fine));
     return true;
   }
 

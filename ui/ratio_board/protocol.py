@@ -32,6 +32,8 @@ class Row:
         note: one short line under the name, such as what the group is coupled to.
         kept: count kept at `ratio` where it differs from the rule (global scope); None = the rule holds.
         multiple_of: overrides the board's for this row (single weights are never rounded).
+        stops: where not every count is possible: (ratio, number kept, short text for the badge or ""), by
+            ascending ratio; the handle stops there. Empty = every count, by the rule.
     Raises:
         ValueError: if `size` is below 1 or `ratio` is not in [0, 1].
     """
@@ -50,6 +52,7 @@ class Row:
     note: str = ""
     kept: int | None = None
     multiple_of: int | None = None
+    stops: tuple[tuple[float, int, str], ...] = ()
 
     def __post_init__(self) -> None:
         if self.size < 1:
@@ -239,6 +242,7 @@ def _row_data(row: Row) -> dict[str, Any]:
         "note": row.note,
         "kept": None if row.kept is None else int(row.kept),
         "multiple": row.multiple_of,
+        "stops": [[float(ratio), int(kept), text] for ratio, kept, text in row.stops],
     }
 
 

@@ -76,7 +76,6 @@ class Row {
   describeName() {
     const { spec } = this;
     say(this.name, spec.label);
-    say(this.badge, spec.kind);
     say(this.note, spec.note);
     say(this.total, 'of ' + count(spec.size));
     this.badge.dataset.kind = spec.kind;
@@ -104,10 +103,12 @@ class Row {
   paint() {
     const { spec, value, node } = this;
     const counted = value === spec.ratio && spec.kept !== null; // Python's own count, where it sent one
-    const units = counted ? spec.kept : keptCount(spec.size, value, this.multiple, spec.minimum);
+    const stop = spec.stops.length ? spec.stops[nearestStop(spec.stops, value)] : null;
+    const units = counted ? spec.kept : stop ? stop[1] : keptCount(spec.size, value, this.multiple, spec.minimum);
     const now = `${value} ${units} ${this.locked}`;
     if (now === this.painted) return;
     Object.assign(this, { painted: now, units });
+    say(this.badge, (stop && stop[2]) || spec.kind);
     const accuracy = accuracyAt(this.curve, value);
     this.lane.style.setProperty('--r', value);
     this.lane.style.setProperty('--y', accuracy === null ? 1 : this.height(accuracy));
@@ -120,7 +121,7 @@ class Row {
   paintFigures(accuracy) {
     const { spec, value, units, ratio, kept, drop, track } = this;
     const loss = accuracy === null ? null : this.top - accuracy;
-    const sentence = `${count(units)} of ${count(spec.size)} ${UNITS[spec.kind] || 'units'} kept`;
+    const sentence = `${count(units)} of ${count(spec.size)} ${UNITS[spec.kind] || (spec.stops.length ? 'weights' : 'units')} kept`;
     say(ratio, percent(value));
     say(kept, count(units));
     say(drop, loss !== null ? points(loss) : this.curve.length ? 'not measured' : '');
@@ -130,6 +131,22 @@ class Row {
     set(track, 'aria-valuetext', `${percent(value)} pruned, ${sentence}`);
     set(ratio, 'title', this.locked ? 'Locked' : 'Click to type a ratio');
     set(kept, 'title', this.locked ? 'Locked' : `${sentence}; click to type a number`);
+  }
+
+  // The ratio that this row can have nearest to the one wanted.
+  possible(ratio) {
+    const { stops } = this.spec;
+    return stops.length ? stops[nearestStop(stops, ratio)][0] : ratio;
+  }
+
+  // One step by a key: whole percents, tenths with Shift, but at least to the next possible ratio.
+  stepped(step, fine) {
+    const wanted = snap(this.value + step / (fine ? 1000 : 100), fine);
+    const { stops } = this.spec;
+    if (!stops.length) return wanted;
+    const [now, next] = [nearestStop(stops, this.value), nearestStop(stops, wanted)];
+    const index = now === next ? now + Math.sign(step) : next;
+    return stops[Math.min(stops.length - 1, Math.max(0, index))][0];
   }
 
   // --- locked and selected --------------------------------------------------------------------------------------------

@@ -6,6 +6,13 @@ function keptCount(size, ratio, multiple, minimum) {
   return Math.min(size, Math.ceil(Math.max(size - removed, minimum) / multiple) * multiple);
 }
 
+// Index of the stop nearest to a ratio, between two of them that which keeps more; repeats Stops.nearest.
+function nearestStop(stops, ratio) {
+  const above = stops.findIndex(([at]) => at >= ratio);
+  if (above <= 0) return above ? stops.length - 1 : 0;
+  return ratio - stops[above - 1][0] <= stops[above][0] - ratio + 1e-9 ? above - 1 : above;
+}
+
 // Where on the histogram's axis (0..1) the threshold stands that removes `share` of the scores.
 function cutPosition(bins, share) {
   const total = bins.reduce((sum, count) => sum + count, 0);

@@ -12,9 +12,9 @@ import pruning
 from pruning import MODELS, store
 from pruning.recipe import Granularity
 from ui import cache, uploads
+from ui import granularity as kinds
 from ui.state import Session
 
-GRANULARITY: dict[Granularity, str] = {"channel": "Channels", "weight": "Single weights"}
 GRIDS = {
     "10 to 90 %, by 10": "10-90/10",
     "5 to 95 %, by 5": "5-95/5",
@@ -62,7 +62,7 @@ class Choice:
     def label(self) -> str:
         """For the screen: network, criterion, granularity."""
         name = MODELS[uploads.split_id(self.model_id)[0]].label
-        return f"{name}, {GRANULARITY[self.granularity].lower()} by {pruning.CRITERIA[self.criterion].label}"
+        return f"{name}, {kinds.label_within(self.granularity)} by {pruning.CRITERIA[self.criterion].label}"
 
     def guess_s(self, known: int = 0) -> float:
         """Seconds that the scan may take, a guess from the network's MACs, less `known` points."""
@@ -124,19 +124,20 @@ def draw(session: Session) -> tuple[Granularity, str, tuple[float, ...], int | N
 
 
 def _granularity(session: Session) -> Granularity:
-    chosen = st.segmented_control(
+    offered = kinds.offered(session.model_id, session.granularity)
+    chosen = st.selectbox(
         "What is pruned",
-        list(GRANULARITY),
-        format_func=GRANULARITY.__getitem__,
-        default=session.granularity,
-        required=True,
+        offered,
+        offered.index(session.granularity),
+        format_func=kinds.label,
         # The Prune page's choice is part of the key: when it changes, this one starts from it again.
         key=f"look-{session.granularity}",
         bind="query-params",
-        help="Channels: groups of filters, neurons or heads that can only go together. Single weights: each "
-        "layer's weights are set to zero in place. The Prune page's choice stays as it is.",
+        filter_mode=None,
+        width=190,
+        help=f"The Prune page's choice stays as it is.\n\n{kinds.HELP}",
     )
-    return chosen if chosen in GRANULARITY else session.granularity
+    return chosen if chosen in offered else session.granularity
 
 
 def _criterion(session: Session, granularity: Granularity) -> str:

@@ -8,6 +8,7 @@ import streamlit as st
 
 from pruning.latency import FEWEST
 from pruning.recipe import Granularity
+from pruning.sparsity import masks_weights
 from ui import cache, charts, shell
 from ui.figures import sensitivity as figures
 from ui.model import measured
@@ -25,7 +26,7 @@ def draw(session: Session, granularity: Granularity, ratios: tuple[float, ...]) 
         "the dense one, so that both meet the same machine. A group that saves no time is not worth cutting "
         "for speed.",
     )
-    if granularity == "weight":
+    if masks_weights(granularity):
         st.caption(
             "Zeros in place save no time: every tensor keeps its size. Choose channels to measure time."
         )

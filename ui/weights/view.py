@@ -12,7 +12,8 @@ import pruning
 from pruning import weights
 from pruning.masks import keep_by_rank
 from pruning.plan import kept_count, multiple_for
-from ui import cache, charts, shell
+from pruning.sparsity import masks_weights
+from ui import cache, charts, granularity, shell
 from ui.figures import weights as figures
 from ui.state import Session
 
@@ -142,10 +143,15 @@ def scores(layer: pruning.Layer, session: Session, ratio: float) -> None:
         )
         return
     key, value = found
+    if masks_weights(session.granularity) and key not in session.keys:
+        st.caption(f"{granularity.label(session.granularity)} do not fit this layer: choose another.")
+        return
     order = weights.SortedScores(value)
+    stops = cache.stops(session.model_id, session.granularity, session.criterion, session.seed)
     removed = len(order) - kept_count(len(order), ratio, *_limits(session, key))
-    threshold = order.threshold(removed) if removed else None
-    unit = "weights" if session.granularity == "weight" else f"units of {figures.text(key)}"
+    removed = len(order) - granularity.kept(stops, {key: ratio})[key] if key in stops else removed
+    threshold = order.threshold(removed) if removed and key not in stops else None
+    unit = "weights" if masks_weights(session.granularity) else f"units of {figures.text(key)}"
     figure, data = figures.scores(
         f"Scores of the {unit} by {criterion.label}",
         f"{criterion.label} score, lowest goes first",
@@ -218,7 +224,7 @@ def current_ratio(layer: pruning.Layer, session: Session) -> float:
 
 
 def _key(layer: pruning.Layer, session: Session) -> str | None:
-    if session.granularity == "weight":
+    if masks_weights(session.granularity):
         return layer.name
     groups = cache.structure(session.model_id).groups
     return next((group.id for group in groups if layer.name in group.producers), None)
@@ -235,7 +241,7 @@ def _scores(layer: pruning.Layer, session: Session) -> tuple[str, Tensor] | None
 
 def _limits(session: Session, key: str) -> tuple[int, int]:
     """Multiple and minimum of the kept count."""
-    if session.granularity == "weight":
+    if masks_weights(session.granularity):
         return 1, 0
     group = cache.structure(session.model_id).group(key)
     return multiple_for(group, session.multiple_of), group.minimum

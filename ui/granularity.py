@@ -1,0 +1,73 @@
+"""What can be pruned, as pages offer it: names, labels, sources, and which counts are possible."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pruning.recipe import Granularity
+from pruning.sparsity import FAMILIES, Stops, family_of, masks_weights, parse
+from ui import cache
+
+UNITS = {"channel": "Channels"}  # granularities by which whole units go
+FORMS = {"n:m": "N:M, N of every {}", "block": "Blocks of {}"}  # families with several members
+MOST_STOPS = 129  # places at which a handle stops
+
+HELP = "\n\n".join(
+    [
+        "**Channels** (filters, neurons, attention heads) are really removed: the network gets smaller and "
+        "faster. All others set weights to zero in place: the file can shrink, the time does not.",
+        *(f"**{f.label}**: {f.description} Source: {f.source}." for f in FAMILIES.values()),
+    ]
+)
+
+
+def offered(model_id: str, chosen: Granularity) -> list[str]:
+    """The granularities to choose from: those that some part of this network can have, and the chosen one."""
+    names = [*UNITS, *(name for family in FAMILIES.values() for name in family.examples)]
+    fitting = [name for name in names if cache.keys(model_id, name)]
+    return fitting if chosen in fitting else [*fitting, chosen]
+
+
+def label(granularity: Granularity) -> str:
+    """Its name on a screen."""
+    if not masks_weights(granularity):
+        return UNITS.get(granularity, granularity)
+    family = family_of(granularity)
+    size = granularity.removeprefix("n:").replace("x", " × ")
+    return FORMS.get(family.name, family.label).format(size)
+
+
+def label_within(granularity: Granularity) -> str:
+    """Its name within a sentence."""
+    text = label(granularity)
+    return text if text.startswith("N:M") else text[0].lower() + text[1:]
+
+
+def ranked_alone(granularity: Granularity) -> bool:
+    """Whether each row is ranked by itself, whatever the scope."""
+    return masks_weights(granularity) and bool(parse(granularity).alone)
+
+
+def shown(stops: Stops, granularity: Granularity) -> tuple[tuple[float, int, str], ...]:
+    """Where a handle stops: (ratio, weights kept, short text such as "2:4"), evenly chosen of too many."""
+    last, spell = len(stops.kept) - 1, parse(granularity).spell
+    many = min(last, MOST_STOPS - 2)
+    places = sorted({0, min(1, last), *(round(i * last / max(many, 1)) for i in range(many + 1))})
+    found = [(float(stops.ratios[i]), int(stops.kept[i])) for i in places]
+    short = family_of(granularity).name == "n:m"
+    return tuple((ratio, kept, spell(ratio) if short else "") for ratio, kept in found)
+
+
+def possible(stops: Mapping[str, Stops], ratios: Mapping[str, float]) -> dict[str, float]:
+    """Each ratio moved to the nearest possible one of its row; rows without stops keep theirs."""
+    return {
+        key: float(stops[key].ratios[stops[key].nearest(ratio)]) if key in stops else ratio
+        for key, ratio in ratios.items()
+    }
+
+
+def kept(stops: Mapping[str, Stops], ratios: Mapping[str, float]) -> dict[str, int]:
+    """Weights that stay of each row that has stops and a ratio, each row ranked by itself."""
+    return {
+        key: int(stops[key].kept[stops[key].nearest(ratio)]) for key, ratio in ratios.items() if key in stops
+    }
