@@ -98,3 +98,24 @@ def test_the_figures_stay_in_sight(app: App) -> None:
     box = page.locator(".px-accuracy").bounding_box()
     assert box
     assert 0 <= box["y"] < 200
+
+
+def test_a_handle_of_n_of_m_stops_at_what_is_possible_and_says_it(app: App) -> None:
+    page = app.open("prune?model=digits-mlp&g=n:4")
+    measured(page)
+    row, badge = page.locator(".rows .row").first, page.locator(".rows .row .badge").first
+    kept, track = row.locator(".count .value"), row.locator(".track")
+    expect(badge).to_have_text("4:4")
+    drag(page, 0, 0.44)
+    expect(badge).to_have_text("2:4")
+    expect(kept).to_have_text("9,600")  # half of 64 x 300, at once
+    expect(track).to_have_attribute("aria-valuenow", "50")
+    expect(card(page, "Sparsity").locator(".px-value")).to_have_text("19.0 %")
+    track.focus()
+    page.keyboard.press("ArrowRight")  # one percent is not possible: the next one is
+    expect(badge).to_have_text("1:4")
+    page.keyboard.press("k")
+    page.keyboard.type("18000")
+    page.keyboard.press("Enter")
+    expect(badge).to_have_text("4:4")
+    expect(kept).to_have_text("19,200")

@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from harness import serve
 
 pytest.importorskip("playwright.sync_api", reason="no Playwright: pip install -r requirements-test.txt")
 from playwright.sync_api import Locator, Page, expect
 
 from pruning.plan import kept_count
+from pruning.sparsity import Stops
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -163,6 +165,20 @@ def test_kept_counts_are_those_of_python(browser):
     got = page.evaluate(f"cases => {{ {rule}; return cases.map(c => keptCount(...c)); }}", cases)
     page.close()
     assert got == [kept_count(*case) for case in cases]
+
+
+def test_stops_are_those_of_python(browser):
+    """rule.js repeats Stops.nearest, also half-way between two stops."""
+    lists = [[k / length for k in range(length + 1)] for length in (2, 3, 4, 7, 8, 16, 64)]
+    lists += [[0.0, *(1 - 4 * k / (9 * n) for k in range(n, -1, -1))] for n in (1, 5, 40)]
+    ratios = [step / 1000 for step in range(1001)] + [k / 128 for k in range(129)]
+    cases = [([[at, 0, ""] for at in ats], ratio) for ats in lists for ratio in ratios]
+    page = browser.new_page()
+    rule = (ROOT / "ui" / "ratio_board" / "rule.js").read_text(encoding="utf-8")
+    got = page.evaluate(f"cases => {{ {rule}; return cases.map(c => nearestStop(...c)); }}", cases)
+    page.close()
+    known = [Stops(torch.tensor(ats, dtype=torch.float64), torch.tensor([])) for ats in lists]
+    assert got == [stops.nearest(ratio) for stops in known for ratio in ratios]
 
 
 def test_kept_counts_follow_at_once(open_board):

@@ -64,7 +64,7 @@ def test_hover_highlights_one_curve_and_the_table_becomes_the_recipe(app: App) -
 def test_single_weights_are_looked_at_again_after_a_refresh(app: App) -> None:
     page = app.open("sensitivity?model=digits-mlp")
     measured(app)
-    page.get_by_label("What is pruned").click()
+    page.get_by_role("combobox", name="What is pruned").click()
     page.get_by_role("option", name="Single weights").click()
     page.get_by_text("Zeros in place save no time").wait_for()
     page.reload()
