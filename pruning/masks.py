@@ -41,7 +41,7 @@ def keep_by_rank(scores: Tensor, kept: int) -> Tensor:
 
 @torch.no_grad()
 def apply_masks(module: nn.Module, plan: Plan) -> nn.Module:
-    """A copy with the same shapes in which all that the plan removes is zero.
+    """A copy with the same shapes in which all that the plan removes is zero, and dropped blocks are gone.
 
     Of a removed unit every entry becomes zero: what makes it, what scales and shifts it, and what reads it;
     only running variances stay, because they are divided by. The copy's outputs are those of the network that
@@ -53,6 +53,8 @@ def apply_masks(module: nn.Module, plan: Plan) -> nn.Module:
     Raises:
         ValueError: if the plan was made for a network of other shapes.
     """
+    from pruning.blocks import put_skips
+
     check_fits(module, plan)
     masked = copy.deepcopy(module)
     tensors = named_tensors(masked)
@@ -61,6 +63,7 @@ def apply_masks(module: nn.Module, plan: Plan) -> nn.Module:
     for layer, keep in plan.weights.items():
         weight = tensors[f"{layer}.weight" if layer else "weight"]
         weight.masked_fill_(~keep.to(weight.device), 0)
+    put_skips(masked, plan.blocks)
     return masked
 
 
@@ -73,7 +76,7 @@ def zero_units(tensors: Mapping[str, Tensor], group: Group, keep: Tensor) -> Non
         keep: (size,) bool, True = keep.
     """
     for member in group.members:
-        if not member.parameter.endswith("running_var"):
+        if not member.divides:
             tensor = tensors[member.parameter]
             tensor.index_fill_(member.dim, member.index[~keep].flatten().to(tensor.device), 0)
 

@@ -10,10 +10,12 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves, tree_map
 
+from pruning.blocks import without_blocks
 from pruning.evaluate import evaluating
 from pruning.groups import Structure, find_structure
 from pruning.groups.repair import repair_layers, repair_sizes
 from pruning.masks import apply_masks, named_tensors
+from pruning.reference import masked_outputs
 
 if TYPE_CHECKING:
     from pruning.plan import Plan
@@ -26,7 +28,7 @@ _BAKED = "The pruned {} does not run, probably because its forward has a size wr
 
 
 def shrink(module: nn.Module, plan: Plan, example_inputs: Sequence[Any]) -> nn.Module:
-    """A smaller copy without the units that the plan removes; its single-weight masks are carried along.
+    """A smaller copy without the units and blocks that the plan removes; its masks are carried along.
 
     The result is checked before it is handed out: on the example inputs, and on random ones of their shapes,
     its outputs equal those of `apply_masks`. A network that a rule misread therefore cannot come out wrong.
@@ -41,14 +43,19 @@ def shrink(module: nn.Module, plan: Plan, example_inputs: Sequence[Any]) -> nn.M
         ValueError: if the plan is for another network, or the smaller copy fails or answers differently.
     """
     masked = apply_masks(module, plan)
+    structure = without_blocks(plan.structure, plan.blocks)
     known = tuple(example_inputs)
-    trials = [(given, _run(masked, given, _INPUTS)) for given in (known, _random_like(known))]
+
+    def reference(*given: Any) -> Any:
+        return masked_outputs(masked, given, structure, plan.channels)
+
+    trials = [(given, _run(masked, given, _INPUTS, reference)) for given in (known, _random_like(known))]
 
     def check(small: nn.Module) -> None:
         for given, expected in trials:
-            _compare(expected, _run(small, given, _BAKED), module)
+            _compare(expected, _run(small, given, _BAKED), module, plan.structure.precision)
 
-    return _first_right(_candidates(masked, plan.structure, plan.channels), check)
+    return _first_right(_candidates(masked, structure, plan.channels), check)
 
 
 def shrink_by_keep(
@@ -143,21 +150,23 @@ def _sliced(tensor: Tensor, dims: Mapping[int, Tensor]) -> Tensor:
 
 
 @torch.no_grad()
-def _run(module: nn.Module, inputs: tuple[Any, ...], trouble: str) -> list[Tensor]:
-    """Its outputs in eval mode; `trouble` says what it means if it fails."""
+def _run(
+    module: nn.Module, inputs: tuple[Any, ...], trouble: str, call: Callable[..., Any] | None = None
+) -> list[Tensor]:
+    """Its outputs in eval mode, by `call` if given; `trouble` says what it means if it fails."""
     try:
         with evaluating(module):
-            results = module(*inputs)
+            results = (call or module)(*inputs)
     except Exception as error:
         cause = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ValueError(f"{trouble.format(type(module).__name__)}: {cause}") from error
     return [leaf for leaf in tree_leaves(results) if isinstance(leaf, Tensor)]
 
 
-def _compare(masked: list[Tensor], small: list[Tensor], module: nn.Module) -> None:
+def _compare(masked: list[Tensor], small: list[Tensor], module: nn.Module, precision: torch.dtype) -> None:
     for expected, got in zip(masked, small, strict=True):
         if expected.shape != got.shape or not torch.allclose(
-            got.double(), expected.double(), rtol=0, atol=_margin(expected), equal_nan=True
+            got.double(), expected.double(), rtol=0, atol=_margin(expected, precision), equal_nan=True
         ):
             raise ValueError(
                 f"The smaller {type(module).__name__} does not answer like the masked one, so it is not "
@@ -165,11 +174,12 @@ def _compare(masked: list[Tensor], small: list[Tensor], module: nn.Module) -> No
             )
 
 
-def _margin(expected: Tensor) -> float:
+def _margin(expected: Tensor, precision: torch.dtype) -> float:
+    """How far outputs may lie apart; `precision` is the coarsest type on the way to them."""
     if not expected.is_floating_point() or not expected.numel():
         return 0.0
-    exact = expected.dtype is torch.float64 or expected.device.type == "cpu"
-    share = _TOLERANCE.get(expected.dtype, _COARSE) if exact else _COARSE
+    exact = precision is torch.float64 or expected.device.type == "cpu"
+    share = _TOLERANCE.get(precision, _COARSE) if exact else _COARSE
     return share * max(float(expected.double().nan_to_num().abs().max()), 1e-12)
 
 

@@ -12,7 +12,19 @@ import torch
 from pruning.groups.explain import explain, operations
 from pruning.groups.labels import FIXED, Vector
 from pruning.groups.tracer import Tracer
-from pruning.groups.types import Extent, Fixed, Group, Kind, Member, Role, Size, Structure, Work
+from pruning.groups.types import (
+    Average,
+    Extent,
+    Fixed,
+    Grade,
+    Group,
+    Kind,
+    Member,
+    Role,
+    Size,
+    Structure,
+    Work,
+)
 
 Place = tuple[str, int]  # a parameter and one of its dimensions
 Shape = tuple[tuple[object, int], ...]  # where the entries of a unit lie, and how many in each place
@@ -62,6 +74,9 @@ def assemble(tracer: Tracer, shapes: dict[str, tuple[int, ...]], refused: dict[s
         ),
         sizes=tuple(Size(note.scope, note.call, note.value, extent(note.labels)) for note in tracer.sizes),
         batch=tracer.recording.batch,
+        averages=tuple(_averages(tracer, groups, owner)),
+        choices=tracer.choices,
+        precision=tracer.recording.precision,
     )
 
 
@@ -92,6 +107,7 @@ def _groups(tracer: Tracer, families: list[list[_Unit]]) -> tuple[Group, ...]:
     groups: list[Group] = []
     taken: Counter[str] = Counter()
     touching = [(note, tracer.labels.find(note.labels).tolist()) for note in tracer.notes]
+    averaged = {root for note in tracer.averages for root in tracer.labels.find(note.labels).tolist()}
     for units in families:
         members = _members(tracer, units)
         roots = {unit.root for unit in units}
@@ -102,14 +118,18 @@ def _groups(tracer: Tracer, families: list[list[_Unit]]) -> tuple[Group, ...]:
         kind: Kind = tracer.kinds.get(first.parameter, "embedding")
         if any(note.kind == "head" for note in notes):
             kind = "head"
+        elif any(note.kind == "inside" for note in notes):
+            kind = "inside-head"
+        grade: Grade = "exact" if roots.isdisjoint(averaged) else "statistics"
         groups.append(
             Group(
                 id=first.layer if number == 1 else f"{first.layer}:{number}",
                 size=len(units),
                 kind=kind,
                 members=members,
-                why=explain(kind, members, notes),
+                why=explain(kind, members, notes, grade),
                 operations=operations(notes),
+                grade=grade,
             )
         )
     return tuple(groups)
@@ -125,6 +145,7 @@ def _members(tracer: Tracer, units: list[_Unit]) -> tuple[Member, ...]:
             dim=dim,
             role="producer" if role == "norm" and name.rpartition(".")[0] in makers else role,
             index=_index(units, (name, dim)),
+            divides=(name, dim) in tracer.divisors,
         )
         for (name, dim), role in roles.items()
     )
@@ -150,6 +171,20 @@ def _extents(
         return Extent(fixed, {name: torch.tensor(index) for name, index in rows.items()})
 
     return extent
+
+
+def _averages(
+    tracer: Tracer, groups: tuple[Group, ...], owner: dict[int, tuple[int, int]]
+) -> Iterable[Average]:
+    for note in tracer.averages:
+        places: dict[str, list[tuple[int, int]]] = defaultdict(list)
+        for position, root in enumerate(tracer.labels.find(note.labels).tolist()):
+            if root in owner:
+                number, row = owner[root]
+                places[groups[number].id].append((position, row))
+        if places:
+            entries = {name: torch.tensor(pairs).T for name, pairs in places.items()}
+            yield Average(note.call, note.argument, note.dim, entries)
 
 
 def _fixed(tracer: Tracer, shapes: dict[str, tuple[int, ...]]) -> Iterable[Fixed]:

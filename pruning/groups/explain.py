@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from pruning.groups.tracer import Note
-from pruning.groups.types import Kind, Member
+from pruning.groups.notes import Note
+from pruning.groups.types import Grade, Kind, Member
 
 _UNITS: dict[Kind, str] = {
     "filter": "filters",
@@ -13,6 +13,7 @@ _UNITS: dict[Kind, str] = {
     "head": "attention heads",
     "inside-head": "entries inside every head",
     "embedding": "embedding entries",
+    "recurrent unit": "recurrent units",
 }
 _WHY = {
     "add": "their outputs are added in {where}",
@@ -23,12 +24,18 @@ _WHY = {
     "head": "a head needs its rows of query, key and value and its columns of the projection, in {where}",
     "split": "they are cut into equal pieces in {where}",
     "reshape": "they are reshaped into blocks that stay whole in {where}",
+    "inside": "queries and keys are multiplied over them in {where}",
+    "grouped heads": "several heads of queries share one of keys and values in {where}",
+    "blocks": "norms over blocks of channels must stay equally wide in {where}",
     "pad": "zero channels are put beside them in {where}",
 }
-_BLOCKS = ("grouped", "split", "reshape")  # these alone tie entries of one layer to each other
+_BLOCKS = ("grouped", "split", "reshape", "blocks")  # these alone tie entries of one layer to each other
 
 
-def explain(kind: Kind, members: Sequence[Member], notes: Sequence[Note]) -> str:
+_STATISTICS = "Means and variances over them are then taken over those that stay."
+
+
+def explain(kind: Kind, members: Sequence[Member], notes: Sequence[Note], grade: Grade = "exact") -> str:
     """One or two sentences on why the members are coupled."""
     makers = _layers(members, "producer")
     places = _places(notes)
@@ -44,7 +51,8 @@ def explain(kind: Kind, members: Sequence[Member], notes: Sequence[Note]) -> str
         text = f"{units} go in blocks of {block} because {_clauses({name: places[name] for name in blocks})}."
     else:
         text = f"{units} can go one by one." if makers else ""
-    return " ".join(sentence for sentence in (text, _followers(members)) if sentence)
+    changed = _STATISTICS if grade == "statistics" else ""
+    return " ".join(sentence for sentence in (text, _followers(members), changed) if sentence)
 
 
 def operations(notes: Sequence[Note]) -> tuple[str, ...]:

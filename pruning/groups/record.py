@@ -6,7 +6,9 @@ Recording sees whatever runs, Python control flow included. What it cannot see i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -14,9 +16,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves, tree_map
+from torch.utils._pytree import TreeSpec, tree_flatten, tree_leaves, tree_map
 
 from pruning.layers import private_copy
+
+# PyTorch detaches a new tensor only if somebody else holds it, as a recording does: two runs of one network
+# make the same calls but for these, so they are left out where calls are counted.
+UNCOUNTED = "detach"
 
 
 @dataclass(frozen=True)
@@ -31,7 +37,7 @@ class TensorInfo:
     """Shape of a recorded tensor and, if it is a parameter or buffer, its qualified name."""
 
     shape: tuple[int, ...]
-    floating: bool
+    dtype: torch.dtype
     parameter: str | None = None
     is_input: bool = False
 
@@ -48,6 +54,8 @@ class Call:
         args: argument name -> value, defaults included; tensors are Refs.
         outputs: one Ref per result, None where a result is not a tensor.
         scope: module path whose forward made the call ("" is the network itself).
+        function: the operation itself.
+        aliases: other tensors whose entries an operation in place changes along.
     """
 
     op: str
@@ -57,6 +65,8 @@ class Call:
     args: dict[str, Any]
     outputs: tuple[Ref | None, ...]
     scope: str
+    function: Any = None
+    aliases: tuple[Ref, ...] = ()
 
     @property
     def inputs(self) -> list[Ref]:
@@ -69,15 +79,54 @@ class Call:
         return f"`{self.scope}`" if self.scope else "the network's own forward"
 
 
+@dataclass(frozen=True)
+class Visit:
+    """One call of a module's forward.
+
+    Args:
+        module: its path.
+        given: leaves of its arguments and keyword arguments; tensors are Refs.
+        returned: leaves of its result; tensors are Refs.
+        form: how the result is made of its leaves.
+        start, end: the calls from `start` to before `end` were made meanwhile.
+    """
+
+    module: str
+    given: tuple[Any, ...]
+    returned: tuple[Any, ...]
+    form: TreeSpec
+    start: int
+    end: int
+
+
 @dataclass
 class Recording:
-    """A forward pass: tensors, calls in order, which tensors came in and went out."""
+    """A forward pass: tensors, calls in order, visits of modules by their end, what came in and went out."""
 
     tensors: list[TensorInfo] = field(default_factory=list)
     calls: list[Call] = field(default_factory=list)
+    visits: list[Visit] = field(default_factory=list)
     inputs: list[Ref] = field(default_factory=list)
     outputs: list[Ref] = field(default_factory=list)
     batch: int = 1
+
+    @property
+    def needed(self) -> list[bool]:
+        """For each call whether its results reach the outputs; all do where there are none."""
+        if not self.outputs:
+            return [True] * len(self.calls)
+        wanted, needed = set(self.outputs), []
+        for call in reversed(self.calls):
+            needed.append(not wanted.isdisjoint((*call.outputs, *call.aliases)))
+            if needed[-1]:
+                wanted.update(call.inputs)
+        return needed[::-1]
+
+    @property
+    def precision(self) -> torch.dtype:
+        """The coarsest type of floating-point number among its tensors."""
+        types = {info.dtype for info in self.tensors if info.dtype.is_floating_point}
+        return max(types, key=lambda dtype: torch.finfo(dtype).eps, default=torch.float64)
 
 
 @torch.no_grad()
@@ -93,18 +142,14 @@ def record(module: nn.Module, example_inputs: Sequence[Any]) -> Recording:
     twin = private_copy(module)
     recorder = _Recorder(twin, example_inputs)
     for name, child in twin.named_modules():
-        child.register_forward_pre_hook(recorder.entering(name))
+        child.register_forward_pre_hook(recorder.entering(name), with_kwargs=True)
         child.register_forward_hook(recorder.leaving)
-    fastpath = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)  # fused calls would hide what they compute
     try:
-        with recorder:
+        with recording_settings(), recorder:
             results = twin(*example_inputs)
     except Exception as error:
         cause = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ValueError(f"The network does not run on the example inputs: {cause}") from error
-    finally:
-        torch.backends.mha.set_fastpath_enabled(fastpath)
     for leaf in tree_leaves(results):
         if isinstance(leaf, Tensor):
             recorder.recording.outputs.append(recorder.ref(leaf))
@@ -116,13 +161,29 @@ def record(module: nn.Module, example_inputs: Sequence[Any]) -> Recording:
     return recorder.recording
 
 
+@contextmanager
+def recording_settings() -> Iterator[None]:
+    """No fused calls, which would hide what they compute: fast attention, recurrent layers of oneDNN."""
+    fastpath = torch.backends.mha.get_fastpath_enabled()
+    onednn = torch._C._get_mkldnn_enabled()  # the public context manager warns of TF32 on every use
+    torch.backends.mha.set_fastpath_enabled(False)
+    torch._C._set_mkldnn_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fastpath)
+        torch._C._set_mkldnn_enabled(onednn)
+
+
 class _Recorder(TorchDispatchMode):
     def __init__(self, module: nn.Module, example_inputs: Sequence[Any]) -> None:
         super().__init__()
         self.recording = Recording()
         self._index: dict[int, Ref] = {}  # id of a tensor -> its latest value
         self._alive: list[Tensor] = []  # ids stay unique only while the tensors live
+        self._memory: dict[int, list[Tensor]] = defaultdict(list)  # place of a storage -> who shares it
         self._scopes: list[str] = []
+        self._open: list[tuple[tuple[Any, ...], int]] = []  # what each scope was given, and the calls before
         self._names: dict[int, str] = {}
         self._storage: dict[tuple[Any, ...], str] = {}
         for name, tensor in [*module.named_parameters(), *module.named_buffers()]:
@@ -138,13 +199,20 @@ class _Recorder(TorchDispatchMode):
         return False  # the default would import all of torch.compile, which takes seconds
 
     def entering(self, name: str) -> Callable[..., None]:
-        def hook(*_: Any) -> None:
+        def hook(_: nn.Module, *given: Any) -> None:
             self._scopes.append(name)
+            self._open.append((self._refs(tree_leaves(given)), len(self.recording.calls)))
 
         return hook
 
-    def leaving(self, *_: Any) -> None:
-        self._scopes.pop()
+    def leaving(self, _: nn.Module, __: Any, result: Any) -> None:
+        leaves, form = tree_flatten(result)
+        given, start = self._open.pop()
+        visit = Visit(self._scopes.pop(), given, self._refs(leaves), form, start, len(self.recording.calls))
+        self.recording.visits.append(visit)
+
+    def _refs(self, leaves: list[Any]) -> tuple[Any, ...]:
+        return tuple(self.ref(leaf) if isinstance(leaf, Tensor) else leaf for leaf in leaves)
 
     def ref(self, tensor: Tensor) -> Ref:
         """The latest value of a tensor; one never seen is a parameter, a view of one, or a constant."""
@@ -156,6 +224,7 @@ class _Recorder(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         before = tree_map(lambda x: self.ref(x) if isinstance(x, Tensor) else x, (args, kwargs))
+        aliases = self._sharing(args[0]) if _in_place(func) else ()
         result = func(*args, **kwargs)
         results = result if isinstance(result, (list, tuple)) else [result]
         outputs = tuple(self._add(out) if isinstance(out, Tensor) else None for out in results)
@@ -168,17 +237,26 @@ class _Recorder(TorchDispatchMode):
                 args=_bind(func, *before),
                 outputs=outputs,
                 scope=self._scopes[-1] if self._scopes else "",
+                function=func,
+                aliases=aliases,
             )
         )
         return result
 
     def _add(self, tensor: Tensor, parameter: str | None = None, is_input: bool = False) -> Ref:
         ref = Ref(len(self.recording.tensors))
-        info = TensorInfo(tuple(tensor.shape), tensor.is_floating_point(), parameter, is_input)
+        info = TensorInfo(tuple(tensor.shape), tensor.dtype, parameter, is_input)
         self.recording.tensors.append(info)
         self._index[id(tensor)] = ref
         self._alive.append(tensor)
+        if tensor.layout is torch.strided:
+            self._memory[tensor.untyped_storage().data_ptr()].append(tensor)
         return ref
+
+    def _sharing(self, tensor: Tensor) -> tuple[Ref, ...]:
+        """Other tensors in the same memory."""
+        shared = self._memory.get(tensor.untyped_storage().data_ptr(), [])
+        return tuple({id(other): self._index[id(other)] for other in shared if other is not tensor}.values())
 
 
 def _place(tensor: Tensor) -> tuple[Any, ...]:
@@ -186,6 +264,10 @@ def _place(tensor: Tensor) -> tuple[Any, ...]:
     if tensor.layout is not torch.strided or not tensor.numel():
         return (id(tensor),)
     return (tensor.data_ptr(), tuple(tensor.shape), tensor.stride())
+
+
+def _in_place(func: Any) -> bool:
+    return func._opname.endswith("_") and not func._opname.endswith("__")
 
 
 def _bind(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,9 +11,10 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from pruning.groups.narrow_attention import narrow
 from pruning.groups.types import Extent, Size, Structure
 
-ATTEMPTS = 64  # combinations of attribute values that are tried
+ATTEMPTS = 96  # combinations of attribute values that are tried
 
 
 def repair_layers(module: nn.Module) -> None:
@@ -21,6 +23,10 @@ def repair_layers(module: nn.Module) -> None:
         for types, repair in _LAYERS:
             if isinstance(layer, types):
                 repair(layer)
+        if type(layer).__name__ == "Conv1D" and hasattr(
+            layer, "nf"
+        ):  # GPT-2's linear layer, weight (in, out)
+            _transposed_linear(layer)
 
 
 def repair_sizes(module: nn.Module, structure: Structure, keep: Mapping[str, Tensor]) -> Iterator[None]:
@@ -28,41 +34,83 @@ def repair_sizes(module: nn.Module, structure: Structure, keep: Mapping[str, Ten
 
     The recording knows each integer that a module's forward used and what it counts: an attribute of that
     value takes the new one. Where one old value has several new ones, each step of the iterator sets another
-    combination, the likeliest first; whether it is right shows in the outputs.
+    combination, the likeliest first; whether it is right shows in the outputs. Modules of one class are taken
+    to use an attribute alike. Last, the integers of a configuration that modules share are tried: then each
+    module gets a configuration of its own.
 
     Args:
         module: already sliced; changed in place at each step.
         structure: of the network before.
         keep: group id -> (size,) bool, True = keep.
     """
-    places: list[_Place] = []
     used: dict[str, list[Size]] = defaultdict(list)
     for size in structure.sizes:
         used[size.module].append(size)
-    for path, sizes in used.items():
-        owner = module.get_submodule(path)
-        # PyTorch's own layers keep sizes only beside their parameters.
-        if isinstance(owner, nn.Unflatten) or not type(owner).__module__.startswith("torch.nn"):
-            places += _places(owner, sizes, keep)
-    for combination in islice(product(*(place.options for place in places)), ATTEMPTS):
-        for place, value in zip(places, combination, strict=True):
-            setattr(place.owner, place.name, value)
-        yield
+    owners = [(module.get_submodule(path), sizes) for path, sizes in used.items()]
+    # PyTorch's own layers keep sizes only beside their parameters.
+    owners = [
+        (owner, sizes)
+        for owner, sizes in owners
+        if isinstance(owner, nn.Unflatten) or not type(owner).__module__.startswith("torch.nn")
+    ]
+    places = [place for owner, sizes in owners for place in _places(owner, vars(owner), sizes, keep)]
+    yield from _combinations(places)
+    shared = [
+        place
+        for owner, sizes in owners
+        for name, config in vars(owner).items()
+        if _is_configuration(config)
+        for place in _places(_own(owner, name), vars(config), sizes, keep)
+    ]
+    if shared:
+        yield from _combinations([*places, *shared])
 
 
 @dataclass(frozen=True)
 class _Place:
     """An attribute and the values that it may take, likeliest first."""
 
-    owner: nn.Module
+    owner: object
     name: str
     options: list[Any]
 
+    @property
+    def alike(self) -> tuple[type, str, int]:
+        """Places that take the same option: of one class, one name, and as many options."""
+        return type(self.owner), self.name, len(self.options)
 
-def _places(owner: nn.Module, sizes: Sequence[Size], keep: Mapping[str, Tensor]) -> list[_Place]:
+
+def _combinations(places: Sequence[_Place]) -> Iterator[None]:
+    """Set the places to one combination of their options after the other, alike places together."""
+    alike: dict[tuple[type, str, int], list[_Place]] = defaultdict(list)
+    for place in places:
+        alike[place.alike].append(place)
+    ways = [range(kind[-1]) for kind in alike]
+    for combination in islice(product(*ways), ATTEMPTS):
+        for way, together in zip(combination, alike.values(), strict=True):
+            for place in together:
+                setattr(place.owner, place.name, place.options[way])
+        yield
+
+
+def _is_configuration(value: object) -> bool:
+    """A plain object with a name that says so, as the configurations of Hugging Face are."""
+    return "config" in type(value).__name__.lower() and hasattr(value, "__dict__")
+
+
+def _own(owner: nn.Module, name: str) -> object:
+    """Give a module a configuration that it shares with nobody."""
+    config = copy.copy(getattr(owner, name))
+    setattr(owner, name, config)
+    return config
+
+
+def _places(
+    owner: object, attributes: Mapping[str, object], sizes: Sequence[Size], keep: Mapping[str, Tensor]
+) -> list[_Place]:
     places = []
     integers: dict[int, list[str]] = defaultdict(list)
-    for name, held in vars(owner).items():
+    for name, held in attributes.items():
         if name.startswith("_"):
             continue
         if type(held) is int:
@@ -125,14 +173,36 @@ def _embedding(layer: Any) -> None:
     layer.num_embeddings, layer.embedding_dim = layer.weight.shape
 
 
+def _layer_norm(layer: Any) -> None:
+    if layer.weight is not None:
+        layer.normalized_shape = tuple(layer.weight.shape)
+
+
+def _group_norm(layer: Any) -> None:
+    if layer.weight is not None:
+        layer.num_channels = len(layer.weight)
+
+
+def _recurrent(layer: Any) -> None:
+    layer.input_size, layer.hidden_size = layer.weight_ih_l0.shape[1], layer.weight_hh_l0.shape[1]
+
+
+def _transposed_linear(layer: Any) -> None:
+    layer.nx, layer.nf = layer.weight.shape
+
+
 def _prelu(layer: Any) -> None:
     layer.num_parameters = len(layer.weight)
 
 
-_LAYERS: tuple[tuple[type[nn.Module], Callable[[Any], None]], ...] = (
+_LAYERS: tuple[tuple[type[nn.Module] | tuple[type[nn.Module], ...], Callable[[Any], None]], ...] = (
     (nn.modules.conv._ConvNd, _convolution),
     (nn.Linear, _linear),
     (nn.modules.batchnorm._NormBase, _norm),
     (nn.Embedding, _embedding),
+    ((nn.LayerNorm, nn.RMSNorm), _layer_norm),
+    (nn.GroupNorm, _group_norm),
+    (nn.RNNBase, _recurrent),
     (nn.PReLU, _prelu),
+    (nn.MultiheadAttention, narrow),
 )

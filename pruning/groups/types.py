@@ -10,9 +10,12 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from pruning.groups.choices import DEFAULT, Choices
+
 Role = Literal["producer", "norm", "consumer"]
 WorkKind = Literal["convolution", "linear", "attention", "matmul"]
-Kind = Literal["filter", "neuron", "head", "inside-head", "embedding"]
+Kind = Literal["filter", "neuron", "head", "inside-head", "embedding", "recurrent unit"]
+Grade = Literal["exact", "statistics"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,12 +28,15 @@ class Member:
         role: "producer" makes the units (rows of a weight, its bias), "norm" scales or shifts them one by
             one, "consumer" reads them (columns of the next weight).
         index: (size, m) long; row u holds the m entries of that dimension which belong to unit u.
+        divides: whether it is divided by (a running variance, the direction of a weight norm), so that a mask
+            must not set it to zero.
     """
 
     parameter: str
     dim: int
     role: Role
     index: Tensor
+    divides: bool = False
 
     @property
     def layer(self) -> str:
@@ -50,6 +56,8 @@ class Group:
         why: one or two sentences for a reader who knows PyTorch.
         operations: what couples the members, as "module path: operation", in order.
         minimum: units that always stay.
+        grade: "exact": the smaller network answers like the one whose removed entries are zero; "statistics":
+            it answers like that one with means and variances taken over the entries that stay.
     """
 
     id: str
@@ -59,6 +67,7 @@ class Group:
     why: str
     operations: tuple[str, ...] = ()
     minimum: int = 1
+    grade: Grade = "exact"
 
     @cached_property
     def producers(self) -> tuple[str, ...]:
@@ -128,6 +137,23 @@ class Size:
 
 
 @dataclass(frozen=True, eq=False)
+class Average:
+    """A dimension of an argument of a call of the forward pass that the call averages over.
+
+    Args:
+        call: its number among all calls.
+        argument: name of the argument.
+        dim: the dimension.
+        entries: group id -> (2, n) long: positions along the dimension, and the unit behind each.
+    """
+
+    call: int
+    argument: str
+    dim: int
+    entries: Mapping[str, Tensor]
+
+
+@dataclass(frozen=True, eq=False)
 class Structure:
     """All groups of a network, what stays fixed and why, and what the forward pass computes.
 
@@ -138,6 +164,9 @@ class Structure:
         work: operations that multiply and accumulate, for the example inputs as given.
         sizes: integers of the forward pass that follow the channels.
         batch: size of the first dimension of the first example input.
+        averages: what norms and means average over, where that may be pruned.
+        choices: how it was found.
+        precision: the coarsest type of floating-point number that the forward pass computes with.
     """
 
     groups: tuple[Group, ...]
@@ -146,6 +175,9 @@ class Structure:
     work: tuple[Work, ...] = ()
     sizes: tuple[Size, ...] = ()
     batch: int = 1
+    averages: tuple[Average, ...] = ()
+    choices: Choices = DEFAULT
+    precision: torch.dtype = torch.float64
 
     @cached_property
     def by_id(self) -> dict[str, Group]:

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pruning.groups import Structure
-from pruning.plan import Plan, PlanEntry
+from pruning.plan import Plan, PlanEntry, kept_count
 
 Built = tuple[nn.Module, tuple[Any, ...]]
 ZOO: dict[str, Callable[..., Built]] = {}
@@ -402,6 +402,22 @@ def random_plan(structure: Structure, seed: int) -> Plan:
         mask = torch.zeros(group.size, dtype=torch.bool)
         mask[torch.randperm(group.size, generator=generator)[:kept]] = True
         keep[group.id] = mask
+    return _plan(structure, keep)
+
+
+def ratio_plan(structure: Structure, ratio: float, seed: int = 0) -> Plan:
+    """A plan that removes that share of every group, as near as it goes, at random."""
+    generator = torch.Generator().manual_seed(seed)
+    keep = {}
+    for group in structure.groups:
+        kept = kept_count(group.size, ratio, minimum=group.minimum)
+        mask = torch.zeros(group.size, dtype=torch.bool)
+        mask[torch.randperm(group.size, generator=generator)[:kept]] = True
+        keep[group.id] = mask
+    return _plan(structure, keep)
+
+
+def _plan(structure: Structure, keep: dict[str, Tensor]) -> Plan:
     entries = tuple(
         PlanEntry(name, "channel", "random", 1 - float(mask.float().mean()), len(mask), int(mask.sum()))
         for name, mask in keep.items()

@@ -14,6 +14,7 @@ from pruning.groups.rules import (
     convolution,
     elementwise,
     join,
+    lookup,
     matmul,
     norm,
     reduce,
@@ -23,7 +24,7 @@ from pruning.groups.rules import (
 from pruning.groups.rules.registry import RULES
 from pruning.groups.tracer import Rule
 
-_FAMILIES = (attention, convolution, elementwise, join, matmul, norm, reduce, shape, spatial)
+_FAMILIES = (attention, convolution, elementwise, join, lookup, matmul, norm, reduce, shape, spatial)
 
 
 def rule_for(call: Call) -> Rule | None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from pruning.groups.labels import Vector
 from pruning.groups.record import Call
 from pruning.groups.rules.matmul import SUMMED
@@ -23,7 +25,7 @@ def convolution(tracer: Tracer, call: Call) -> Value:
         tracer.fix(labels, _SPACE)
     for labels in weight.dims[2:]:
         tracer.fix(labels)
-    if weight.origin is None:  # a weight computed on the way: its removed columns need not be zero
+    if not (x.quiet or weight.quiet):  # a weight computed on the way, whose removed columns are not zero
         tracer.fix(weight.dims[0 if call.args["transposed"] else 1], SUMMED)
     groups, transposed = call.args["groups"], call.args["transposed"]
     if transposed:
@@ -41,7 +43,9 @@ def convolution(tracer: Tracer, call: Call) -> Value:
     samples = math.prod(x.shape[: -space - 1])
     kernel = math.prod(weight.shape[2:])
     tracer.work("convolution", *weight.dims[:2], kernel * math.prod(positions) * samples)
-    return Value((*x.dims[: -space - 1], made, *constant(tracer.shape()[-space:])))
+    samples_go = tracer.free(*x.dims[: -space - 1]) and not (x.quiet and bias is None)
+    dims = (*x.dims[: -space - 1], made, *constant(tracer.shape()[-space:]))
+    return Value(dims, quiet=weight.quiet and not samples_go)
 
 
 def _plain(tracer: Tracer, weight: Value, channels: Vector) -> Vector:
@@ -52,12 +56,22 @@ def _plain(tracer: Tracer, weight: Value, channels: Vector) -> Vector:
 
 
 def _transposed(tracer: Tracer, weight: Value, channels: Vector, groups: int) -> Vector:
-    if groups != 1:
-        raise Unsupported("grouped transposed convolution")
+    """(in, out / groups, ...): the same output goes from each group, and a depthwise one with its channel."""
     tracer.union(channels, weight.dims[0])
+    if groups > 1 and len(weight.dims[1]) == 1:
+        if len(channels) != groups:
+            raise Unsupported("groups of several channels with one filter each")
+        tracer.role(weight, 0, "producer", "filter")
+        tracer.note("depthwise", channels)
+        return weight.dims[0]
     tracer.role(weight, 0, "consumer")
     tracer.role(weight, 1, "producer", "filter")
-    return weight.dims[1]
+    if groups == 1:
+        return weight.dims[1]
+    parts = weight.dims[0].reshape(groups, -1)
+    tracer.union(parts[:1], parts)
+    tracer.note("grouped", channels)
+    return np.tile(weight.dims[1], groups)
 
 
 def _depthwise(tracer: Tracer, weight: Value, channels: Vector, groups: int) -> Vector:

@@ -5,14 +5,16 @@ from __future__ import annotations
 from pruning.groups.labels import Vector, fixed
 from pruning.groups.record import Call
 from pruning.groups.rules.registry import rule
-from pruning.groups.tracer import Tracer, Value
+from pruning.groups.rules.zeros import stays_zero
+from pruning.groups.tracer import Origin, Tracer, Value
 
 _VERBS = {"add": "add", "sub": "add", "mul": "multiply"}
+_ZEROS = ("zeros", "new_zeros")
 
 
 # Pointwise operations that PyTorch does not tag as such; all that carry the tag come here without a line.
 @rule("hardswish", "native_dropout", "copy", "fill", "zero", "_prelu_kernel")
-@rule("zeros_like", "ones_like", "full_like", "empty_like", "masked_fill")
+@rule("zeros_like", "ones_like", "full_like", "empty_like", "masked_fill", "bernoulli", "rrelu_with_noise")
 def elementwise(tracer: Tracer, call: Call) -> Value | list[Value | None]:
     """Operands that are as long as the result along a dimension share its labels; length 1 is broadcast."""
     operands = [tracer.value(ref) for ref in call.inputs]
@@ -23,7 +25,9 @@ def elementwise(tracer: Tracer, call: Call) -> Value | list[Value | None]:
     _explain(tracer, call, operands, shape)
     for operand in operands:
         _scale_role(tracer, operand)
-    return [Value(tuple(dims))] * len(call.outputs)
+    free = [dim for dim, labels in enumerate(dims) if not tracer.labels.all_fixed(labels)]
+    quiet = stays_zero(tracer, call, free, len(shape))
+    return [Value(tuple(dims), _scaled_weight(operands, shape), quiet)] * len(call.outputs)
 
 
 @rule("detach", "alias", "lift_fresh", "clone", "_to_copy")
@@ -38,7 +42,7 @@ def filled(tracer: Tracer, call: Call) -> Value:
     dims = tuple(tracer.labels.fresh(size) for size in tracer.shape())
     for labels in dims:
         tracer.size(labels)
-    return Value(dims)
+    return Value(dims, quiet=call.op in _ZEROS)
 
 
 def _aligned(operand: Value, rank: int, dim: int) -> Vector | None:
@@ -64,6 +68,14 @@ def _explain(tracer: Tracer, call: Call, operands: list[Value], shape: tuple[int
         sides = [labels for labels in aligned if labels is not None and len(labels) > 1]
         if len(sides) > 1 and not tracer.labels.all_fixed(sides[0]):
             tracer.note(kind, sides[0])
+
+
+def _scaled_weight(operands: list[Value], shape: tuple[int, ...]) -> Origin | None:
+    """A weight that is scaled or masked by other parameters and constants is still that weight."""
+    if not all(operand.static for operand in operands):
+        return None
+    whole = [operand for operand in operands if operand.origin and operand.shape == shape]
+    return whole[0].origin if len(whole) == 1 and len(shape) > 1 else None
 
 
 def _scale_role(tracer: Tracer, operand: Value) -> None:

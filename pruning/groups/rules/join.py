@@ -27,7 +27,7 @@ def cat(tracer: Tracer, call: Call) -> Value:
             if dim != joined:
                 tracer.union(dims[dim], part.dims[dim])
     dims[joined] = np.concatenate([part.dims[joined] for part in parts])
-    return Value(tuple(dims))
+    return Value(tuple(dims), quiet=all(part.quiet for part in parts))
 
 
 @rule("stack")
@@ -39,10 +39,10 @@ def stack(tracer: Tracer, call: Call) -> Value:
             tracer.union(left, right)
     dims = list(parts[0].dims)
     dims.insert(call.args["dim"] % (len(dims) + 1), fixed(len(parts)))
-    return Value(tuple(dims))
+    return Value(tuple(dims), quiet=all(part.quiet for part in parts))
 
 
-@rule("split")
+@rule("split", "unsafe_split", "unsafe_chunk")
 def split(tracer: Tracer, call: Call) -> list[Value | None]:
     """Equal pieces, as `chunk` cuts them, must stay equally long: the same entry goes from each."""
     x, dim = tracer.arg("self"), call.args["dim"]
@@ -57,7 +57,7 @@ def split(tracer: Tracer, call: Call) -> list[Value | None]:
     return _pieces(x, dim % len(x.dims), lengths)
 
 
-@rule("split_with_sizes")
+@rule("split_with_sizes", "unsafe_split_with_sizes")
 def split_with_sizes(tracer: Tracer, call: Call) -> list[Value | None]:
     """Pieces of given lengths: numbers that follow the channels."""
     x, dim = tracer.arg("self"), call.args["dim"] % len(tracer.arg("self").dims)
@@ -74,7 +74,7 @@ def unbind(tracer: Tracer, call: Call) -> list[Value | None]:
     x = tracer.arg("self")
     dim = call.args["dim"] % len(x.dims)
     tracer.fix(x.dims[dim], _COUNTED)
-    return [Value((*x.dims[:dim], *x.dims[dim + 1 :]))] * len(call.outputs)
+    return [x.carried((*x.dims[:dim], *x.dims[dim + 1 :]))] * len(call.outputs)
 
 
 @rule("select")
@@ -83,7 +83,7 @@ def select(tracer: Tracer, call: Call) -> Value:
     x = tracer.arg("self")
     dim = call.args["dim"] % len(x.dims)
     tracer.fix(x.dims[dim], _COUNTED)
-    return Value((*x.dims[:dim], *x.dims[dim + 1 :]))
+    return x.carried((*x.dims[:dim], *x.dims[dim + 1 :]))
 
 
 @rule("slice")
@@ -98,7 +98,7 @@ def slice_(tracer: Tracer, call: Call) -> Value:
     elif (start, end) != (0, len(labels)):
         tracer.size(labels[:start])
         tracer.size(labels[:end])
-    return Value((*x.dims[:dim], labels[start:end:step], *x.dims[dim + 1 :]))
+    return x.carried((*x.dims[:dim], labels[start:end:step], *x.dims[dim + 1 :]))
 
 
 @rule("constant_pad_nd")
@@ -112,7 +112,7 @@ def pad(tracer: Tracer, call: Call) -> Value:
             raise Unsupported("cropping")
         if before or after:
             dims[dim] = _padded(tracer, dims[dim], before, after)
-    return Value(tuple(dims))
+    return Value(tuple(dims), quiet=x.quiet and not call.args.get("value"))
 
 
 def _padded(tracer: Tracer, labels: np.ndarray, before: int, after: int) -> np.ndarray:
@@ -132,4 +132,4 @@ def _new(tracer: Tracer, size: int) -> np.ndarray:
 
 def _pieces(x: Value, dim: int, lengths: list[int]) -> list[Value | None]:
     bounds = np.cumsum([0, *lengths])
-    return [Value((*x.dims[:dim], x.dims[dim][a:b], *x.dims[dim + 1 :])) for a, b in pairwise(bounds)]
+    return [x.carried((*x.dims[:dim], x.dims[dim][a:b], *x.dims[dim + 1 :])) for a, b in pairwise(bounds)]

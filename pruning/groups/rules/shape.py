@@ -43,7 +43,16 @@ def expand(tracer: Tracer, call: Call) -> Value:
         dims.append(x.dims[own] if kept else tracer.labels.fresh(size))
         sources.append(x.origin.dims[own] if kept and x.origin else None)
         tracer.size(dims[-1])
-    return Value(tuple(dims), Origin(x.origin.parameter, tuple(sources)) if x.origin else None)
+    return Value(tuple(dims), Origin(x.origin.parameter, tuple(sources)) if x.origin else None, x.quiet)
+
+
+@rule("as_strided")
+def as_strided(tracer: Tracer, call: Call) -> Value:
+    """Other strides for the same shape, as a change of the memory format makes them."""
+    x = tracer.arg("self")
+    if x.shape != tracer.shape():
+        raise Unsupported("another view of the memory")
+    return x
 
 
 @rule("repeat")
@@ -55,7 +64,7 @@ def repeat(tracer: Tracer, call: Call) -> Value:
         np.tile(x.dims[d - lead], size // len(x.dims[d - lead])) if d >= lead else fixed(size)
         for d, size in enumerate(shape)
     ]
-    return Value(tuple(dims))
+    return x.carried(dims)
 
 
 @rule("view", "_unsafe_view", "reshape", "_reshape_alias", "squeeze", "unsqueeze", "flatten")
@@ -67,7 +76,7 @@ def reshape(tracer: Tracer, call: Call) -> Value:
     if [size for size in x.shape if size > 1] == [size for size in shape if size > 1]:
         value = _respaced(x, shape)
     else:
-        value = Value(tuple(_reshape(tracer, x.dims, shape)))
+        value = x.carried(_reshape(tracer, x.dims, shape))
     for labels in value.dims:
         tracer.size(labels)
     return value
@@ -79,9 +88,10 @@ def _respaced(x: Value, shape: tuple[int, ...]) -> Value:
     sources = [next(kept) if size > 1 else None for size in shape]
     dims = tuple(fixed(1) if d is None else x.dims[d] for d in sources)
     if x.origin is None:
-        return Value(dims)
+        return x.carried(dims)
     own = x.origin.dims
-    return Value(dims, Origin(x.origin.parameter, tuple(None if d is None else own[d] for d in sources)))
+    origin = Origin(x.origin.parameter, tuple(None if d is None else own[d] for d in sources))
+    return Value(dims, origin, x.quiet)
 
 
 def _reshape(tracer: Tracer, dims: tuple[Vector, ...], shape: tuple[int, ...]) -> list[Vector]:
@@ -138,7 +148,8 @@ def _split(tracer: Tracer, labels: Vector) -> list[Vector]:
         if (rows == rows[:, :1]).all():
             return _carried(tracer, labels, dim)
     tracer.note("reshape", labels)
-    return _carried(tracer, labels, _preferred(labels.ndim))
+    ways = ways_to_carry(labels.ndim, tracer.choices.heads)
+    return _carried(tracer, labels, ways[tracer.site(labels.shape, labels) % len(ways)])
 
 
 def _carried(tracer: Tracer, labels: Vector, dim: int) -> list[Vector]:
@@ -147,6 +158,7 @@ def _carried(tracer: Tracer, labels: Vector, dim: int) -> list[Vector]:
     return [rows[:, 0] if d == dim else fixed(size) for d, size in enumerate(labels.shape)]
 
 
-def _preferred(rank: int) -> int:
-    """The last but one: heads, of (..., heads, width). Widening: try the others, or ask."""
-    return rank - 2
+def ways_to_carry(rank: int, heads: str = "whole") -> list[int]:
+    """Dimensions that can carry the labels, the likeliest first: heads and their width lie last."""
+    first = [rank - 2, rank - 1] if heads == "whole" else [rank - 1, rank - 2]
+    return first + list(range(rank - 3, -1, -1))

@@ -28,5 +28,5 @@ def _spatial(tracer: Tracer, call: Call, rank: int) -> list[Value | None]:
     x = tracer.value(call.inputs[0])
     for labels in x.dims[-rank:]:
         tracer.fix(labels, _SPACE)
-    out = Value((*x.dims[:-rank], *constant(tracer.shape()[-rank:])))
+    out = x.carried((*x.dims[:-rank], *constant(tracer.shape()[-rank:])))
     return [out] * len(call.outputs)

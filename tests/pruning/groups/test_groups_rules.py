@@ -18,6 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from pruning.groups.choices import DEFAULT, Choices
 from pruning.groups.record import Call, record
 from pruning.groups.rules import RULES, rule_for
 from pruning.groups.tracer import Tracer
@@ -37,12 +38,17 @@ def line(ops: str, run: Callable[..., Any], *shapes: tuple[int, ...], to: str | 
 
 
 def computed(x: Tensor) -> Tensor:
-    """The same labels, but no parameter any more."""
+    """The same labels, but no parameter any more: a weight that is made of one."""
     return x.neg()
 
 
-def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    return F.scaled_dot_product_attention(computed(q), computed(k), computed(v))
+def active(x: Tensor) -> Tensor:
+    """The same labels, but made of the network's input too: an activation."""
+    return x * Operation.given
+
+
+def attend(q: Tensor, k: Tensor, v: Tensor, **options: Any) -> Tensor:
+    return F.scaled_dot_product_attention(active(q), active(k), active(v), **options)
 
 
 TABLE = [
@@ -76,7 +82,11 @@ TABLE = [
     line("new_empty", lambda a: a + a.new_empty(4, 3), (4, 3), to="a0,a1"),
     # products
     line("mm t", lambda a, b: a @ b.t(), (4, 3), (5, 3), to="a0,b0", together="a1=b1"),
-    line("mm", lambda a, b: computed(a) @ computed(b), (4, 3), (3, 5), to="a0,.", fixes="a1 b0 b1"),
+    line("mm", lambda a, b: active(a) @ active(b), (4, 3), (3, 5), to="a0,.", fixes="a1 b0 b1"),
+    line("mm", lambda a, b: active(a) @ computed(b), (4, 3), (3, 5), to="a0,b1", together="a1=b0"),
+    line("mm", lambda a, b: active(a).exp() @ b.exp(), (4, 3), (3, 5), to="a0,b1", fixes="a1 b0"),
+    line("mv", lambda a, b: a.mv(b), (4, 3), (3,), to="a0", together="a1=b0"),
+    line("dot vdot", lambda a, b: a.dot(b) + torch.vdot(a, b), (4,), (4,), to="", together="a0=b0"),
     line(
         "addmm", lambda a, b, c: F.linear(a, b, c), (4, 3), (5, 3), (5,), to="a0,b0", together="a1=b1 b0=c0"
     ),
@@ -123,12 +133,49 @@ TABLE = [
     ),
     line(
         "convolution",
-        lambda a, b: F.conv1d(a, b.sigmoid()),
+        lambda a, b: F.conv1d(a.exp(), b.sigmoid()),
         *((2, 3, 6), (4, 3, 1)),
         to="a0,b0,.",
         fixes="a1 a2 b1",
     ),
+    line(  # a transposed one of two groups: the same output goes from each
+        "convolution",
+        lambda a, b: F.conv_transpose1d(a, b, groups=2),
+        *((2, 6, 5), (6, 2, 3)),
+        to="a0,np.tile(b1,2),.",
+        fixes="a2 b2",
+        together="a1=np.tile(b0[:3],2) b0=np.tile(a1[:3],2)",
+    ),
+    line(
+        "convolution",
+        lambda a, b: F.conv_transpose1d(a, b, groups=3),
+        *((2, 3, 5), (3, 1, 3)),
+        to="a0,a1,.",
+        fixes="a2 b2",
+        together="a1=b0",
+    ),
+    line(  # a weight that is made of one
+        "convolution",
+        lambda a, b: F.conv1d(a, torch.sin(b)),
+        *((2, 3, 6), (4, 3, 1)),
+        to="a0,b0,.",
+        fixes="a2",
+        together="a1=b1",
+    ),
+    # numbers
+    line("embedding", lambda a: F.embedding(torch.tensor([[1, 2]]), a), (5, 3), to=".,.,a1", fixes="a0"),
+    line("index", lambda a: a[:, torch.tensor([0, 2])], (4, 3, 2), to="a0,.,a2", fixes="a1"),
+    line("index", lambda a: a[[0, 1], :, [0, 1]], (4, 3, 2), to=".,.", fixes="a0 a1 a2"),
+    line("index_select", lambda a: a.index_select(1, torch.tensor([0, 2])), (4, 3), to="a0,.", fixes="a1"),
+    line("gather", lambda a: a.gather(1, torch.zeros(4, 1).long()), (4, 3), to=".,.", fixes="a0 a1"),
     # normalisations
+    line(
+        "_weight_norm_interface",
+        lambda a, b: torch._weight_norm(a, b, 0),
+        *((4, 3), (4, 1)),
+        to="a0,a1",
+        together="a0=b0",
+    ),
     line(
         "native_batch_norm",
         lambda a, b, c: F.batch_norm(a, b, c),
@@ -160,7 +207,17 @@ TABLE = [
     ),
     line("mean", lambda a, b: F.rms_norm(a, (3,), b), (4, 3), (3,), to="a0,.", fixes="a1 b0"),
     # reductions
-    line("sum", lambda a: a.sum(1), (4, 3), to="a0", fixes="a1"),
+    line("sum", lambda a: active(a).relu().sum(1), (4, 3), to="a0"),
+    line("sum", lambda a: active(a).sigmoid().sum(1), (4, 3), to="a0", fixes="a1"),
+    line("linalg_vector_norm", lambda a: torch.linalg.vector_norm(a, dim=1), (4, 3), to="a0"),
+    line(
+        "var_mean std_mean",
+        lambda a: torch.var_mean(a, 0)[0] + torch.std_mean(a, 0)[1],
+        (4, 3),
+        to="a1",
+        fixes="a0",
+    ),
+    line("any all", lambda a: a.any(1) & (a > 0).all(1), (4, 3), to="a0", fixes="a1"),
     line("mean", lambda a: a.mean((0, 2), keepdim=True), (2, 4, 3), to=".,a1,.", fixes="a0 a2"),
     line("amax", lambda a: a.amax(0), (4, 3), to="a1", fixes="a0"),
     line("amin", lambda a: a.amin(0), (4, 3), to="a1", fixes="a0"),
@@ -176,7 +233,10 @@ TABLE = [
     line("_log_softmax", lambda a: a.log_softmax(0), (4, 3), to=".,a1", fixes="a0"),
     line("_safe_softmax", lambda a: torch._safe_softmax(a, 1), (4, 3), to="a0,.", fixes="a1"),
     line("cumsum", lambda a: a.cumsum(1), (4, 3), to="a0,.", fixes="a1"),
+    line("cumprod", lambda a: a.cumprod(1), (4, 3), to="a0,.", fixes="a1"),
     line("flip", lambda a: a.flip(1), (4, 3), to="a0,.", fixes="a1"),
+    line("sort", lambda a: a.sort(1).values, (4, 3), to="a0,.", fixes="a1"),
+    line("roll", lambda a: a.roll(1, 1), (4, 3), to="a0,.", fixes="a1"),
     # positions
     line(
         "max_pool2d_with_indices", lambda a: F.max_pool2d(a, 2), (2, 3, 4, 4), to="a0,a1,.,.", fixes="a2 a3"
@@ -229,6 +289,14 @@ TABLE = [
         fixes="a2 a3 b2 b3 c2 c3",
         together="a0=b0 a0=c0 b0=c0 a1=b1 a1=c1 b1=c1",
     ),
+    line(  # two heads of queries to each of keys and values
+        "_scaled_dot_product_flash_attention_for_cpu",
+        lambda a, b, c: attend(a, b, c, enable_gqa=True),
+        *((2, 4, 5, 4), (2, 2, 6, 4), (2, 2, 6, 4)),
+        to="a0,a1,.,.",
+        fixes="a2 a3 b2 b3 c2 c3",
+        together="a0=b0 a0=c0 b0=c0 a1=np.repeat(b1,2) a1=np.repeat(c1,2) b1=c1",
+    ),
     # cutting and joining
     line("cat", lambda a, b: torch.cat([a, b], 1), (4, 3), (4, 2), to="a0,[*a1,*b1]", together="a0=b0"),
     line(
@@ -240,6 +308,7 @@ TABLE = [
     ),
     line("split", lambda a: a.chunk(2, 1)[1], (4, 6), to="a0,a1[3:]", together="a1[:3]=a1[3:]"),
     line("split", lambda a: a.split(4, 1)[1], (4, 6), to="a0,.", fixes="a1"),
+    line("unsafe_split", lambda a: a.unsafe_chunk(2, 1)[0], (4, 6), to="a0,a1[3:]", together="a1[:3]=a1[3:]"),
     line("split_with_sizes", lambda a: a.split([2, 4], -1)[1], (4, 6), to="a0,a1[2:]"),
     line("unbind", lambda a: a.unbind(1)[0], (4, 3), to="a0", fixes="a1"),
     line("select", lambda a: a[:, -1], (4, 3), to="a0", fixes="a1"),
@@ -272,8 +341,10 @@ TABLE = [
         fixes="a1",
     ),
     line("view", lambda a: a.view(torch.int32), (4, 3), to=".,.", fixes="a0 a1"),
+    line("as_strided", lambda a: torch.as_strided(a, (4, 3), (3, 1)), (4, 3), to="a0,a1"),
+    line("bernoulli", lambda a: torch.bernoulli(a / 9), (4, 3), to="a0,a1"),
     # what no rule knows
-    line("sort", lambda a: a.sort(1).values, (4, 3), to=".,.", fixes="a0 a1"),
+    line("topk", lambda a: a.topk(2, 1).values, (4, 3), to=".,.", fixes="a0 a1"),
     line("maximum", lambda a, b: torch.max(a, b), (4, 3), (4, 3), to="a0,a1", together="a0=b0 a1=b1"),
 ]
 
@@ -297,6 +368,10 @@ ELSEWHERE = {
     "linear",
     "reshape",
     "flatten",
+    "unsafe_chunk",
+    "unsafe_split_with_sizes",
+    "_weight_norm",
+    "rrelu_with_noise",
 }
 
 
@@ -307,15 +382,20 @@ class Operation(nn.Module):
         for name, shape in zip("abc", shapes, strict=False):
             self.register_parameter(name, nn.Parameter(torch.rand(shape) + 0.1))
 
-    def forward(self, _: Tensor) -> Any:
+    given: Tensor  # the input of the network that runs
+
+    def forward(self, x: Tensor) -> Any:
+        Operation.given = x
         return self.run(*self.parameters())
 
 
-def trace(run: Callable[..., Any], *shapes: tuple[int, ...]) -> tuple[Tracer, list[np.ndarray], list[Call]]:
+def trace(
+    run: Callable[..., Any], *shapes: tuple[int, ...], choices: Choices = DEFAULT
+) -> tuple[Tracer, list[np.ndarray], list[Call]]:
     """A walk over operations whose result does not leave a network: the result's labels, and the calls."""
     recording = record(Operation(run, shapes), (torch.zeros(1),))
     outputs, recording.outputs = recording.outputs, []
-    tracer = Tracer(recording, rule_for).run()
+    tracer = Tracer(recording, rule_for, choices).run()
     return tracer, [tracer.labels.find(dim) for dim in tracer.value(outputs[0]).dims], recording.calls
 
 
@@ -385,9 +465,9 @@ def test_every_rule_has_a_line() -> None:
 
 
 def test_unknown_operations_are_named() -> None:
-    tracer, _, _ = trace(lambda a: a.sort(1).values, (4, 3))
+    tracer, _, _ = trace(lambda a: a.topk(2, 1).values, (4, 3))
     assert tracer.labels.reason(tracer.parameters["a"][0][0]) == (
-        "the operation `aten.sort` in the network's own forward has no rule yet"
+        "the operation `aten.topk` in the network's own forward has no rule yet"
     )
 
 
@@ -396,3 +476,68 @@ def test_out_variants_have_no_rule() -> None:
     assert rule_for(call) is None
     assert rule_for(Call("add", "Tensor", "custom", True, {}, (), "")) is None
     assert rule_for(Call("add", "Tensor", "aten", True, {}, (), "")) is not None
+
+
+AVERAGES = [
+    (lambda a, b: F.layer_norm(a, (3,), b), (4, 3), (3,)),
+    (lambda a, b: F.rms_norm(a, (3,), b), (4, 3), (3,)),
+    (lambda a, b: F.group_norm(a, 1, b), (4, 3), (3,)),
+    (lambda a, b: (a - a.mean(1, keepdim=True)) * b, (4, 3), (3,)),
+    (lambda a, b: a / a.var(1, keepdim=True) * b, (4, 3), (3,)),
+]
+
+
+@pytest.mark.parametrize("case", AVERAGES, ids=["layer", "rms", "group", "mean", "var"])
+def test_what_is_averaged_over_may_go_where_statistics_may_change(case) -> None:
+    run, *shapes = case
+    exact = trace(run, *shapes)[0]
+    assert exact.labels.all_fixed(exact.parameters["a"][1])
+    assert not exact.averages
+    tracer = trace(run, *shapes, choices=Choices(norms="statistics"))[0]
+    known = names(tracer)
+    assert (known["a1"] == known["b0"]).all()
+    assert not tracer.labels.all_fixed(known["a1"])
+    noted = [note for note in tracer.averages if (tracer.labels.find(note.labels) == known["a1"]).all()]
+    assert noted
+
+
+def test_inside_of_heads_all_three_widths_go_together() -> None:
+    shapes = (2, 3, 5, 4), (2, 3, 6, 4), (2, 3, 6, 4)
+    inside = Choices(heads="inside", norms="statistics")
+    tracer, result, _ = trace(attend, *shapes, choices=inside)
+    known = names(tracer)
+    assert (known["a3"] == known["b3"]).all()
+    assert (known["a3"] == known["c3"]).all()
+    assert (result[3] == known["c3"]).all()
+    assert not tracer.labels.all_fixed(known["a3"])
+    # The temperature follows the width.
+    assert {note.argument for note in tracer.averages} == {"query", "key"}
+    scaled = trace(lambda a, b, c: attend(a, b, c, scale=0.5), *shapes, choices=Choices(heads="inside"))[0]
+    assert not scaled.averages
+    assert not scaled.labels.all_fixed(scaled.parameters["a"][3])
+    unscaled = trace(attend, *shapes, choices=Choices(heads="inside"))[0]
+    assert unscaled.labels.all_fixed(unscaled.parameters["a"][3])
+
+
+@pytest.mark.parametrize(
+    ("run", "quiet"),
+    [
+        (torch.relu, True),
+        (F.gelu, True),
+        (F.hardswish, True),
+        (torch.sigmoid, False),
+        (torch.exp, False),
+        (lambda a: a + 1, False),
+        (lambda a: a.clamp(min=0.5), False),
+        (lambda a: a * torch.tensor(3.0), True),
+        (lambda a: 1 / (a + 2), False),
+        (lambda a: a.masked_fill(a > 0, -1e9), True),
+        (lambda a: torch.where(torch.ones(3) > 0, a, 2.0), False),
+        (lambda a: F.pad(a, (0, 1), value=1.0), False),
+        (lambda a: torch.empty_like(a), False),
+    ],
+)
+def test_whether_zeros_stay_zeros_is_asked_of_the_operation(run, quiet) -> None:
+    recording = record(Operation(lambda a: run(active(a)), ((4, 3),)), (torch.ones(1),))
+    outputs, recording.outputs = recording.outputs, []
+    assert Tracer(recording, rule_for).run().value(outputs[0]).quiet is quiet

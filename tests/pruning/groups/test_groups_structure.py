@@ -38,11 +38,22 @@ def reasons(structure: Structure) -> dict[tuple[str, int], str]:
         ("Transformer", {"separate.q": (4, "head"), "fused.qkv": (3, "head"), "fc1": (20, "neuron")}),
         ("OptionA", {"stem": (4, "filter"), "down1": (4, "filter"), "down2": (5, "filter")}),
         ("Concat", {"a": (4, "filter"), "b": (5, "filter"), "c": (6, "filter")}),
-        ("Decoder", {"down": (6, "filter"), "squeeze": (5, "neuron"), "up": (4, "filter")}),
+        (
+            "Decoder",
+            {
+                "down": (6, "filter"),
+                "squeeze": (5, "neuron"),
+                "grow": (7, "neuron"),
+                "up": (4, "filter"),
+            },
+        ),
         ("Filled", {"a": (8, "filter")}),
         ("Fixed", {"free": (5, "filter")}),
-        ("TorchAttention", {"fc1": (9, "neuron")}),
-        ("Recurrent", {"after": (6, "neuron")}),
+        ("TorchAttention", {"attention": (3, "head"), "fc1": (9, "neuron")}),
+        (
+            "Recurrent",
+            {"before": (8, "neuron"), "gru": (8, "recurrent unit"), "after": (6, "neuron")},
+        ),
     ],
 )
 def test_groups_of_the_zoo(name, expected):
@@ -107,12 +118,11 @@ def test_what_is_fixed_says_why():
     assert "`norm` normalises over it" in held["a.weight", 0]
     assert "`softmax`" in held["b.weight", 0]
     assert "`mean`" in held["c.weight", 0]
-    assert "`aten.sort`" in held["d.weight", 0]
+    assert "`sort`" in held["d.weight", 0]
     assert held["head.linear.weight", 0] == "its outputs are the network's outputs"
     assert held["a.weight", 1] == "it reads the network's input, whose size is given"
     assert held["unused.weight", 0] == "the forward pass does not use it"
     assert ("free.weight", 0) not in held
-    assert "recurrent" in reasons(zoo("Recurrent"))["before.weight", 0]
     partly = reasons(zoo("Concat"))["b.weight", 1]
     assert partly == "3 of 7 entries: it reads the network's input, whose size is given"
 
