@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from ui.figures import theme
+from ui.figures.spec import spec
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,7 +52,7 @@ def show(
     """Draw a Plotly figure with its downloads.
 
     Args:
-        figure: with title and units; the theme's template is set here, on a shallow copy.
+        figure: with title and units; the theme's look is filled in here, in a copy.
         data: the numbers that the figure shows, one row a point; None leaves the CSV out.
         key: unique on the page; the chart's container has the CSS class `st-key-chart-<key>`.
         name: of the files, in words; the key if not given.
@@ -59,7 +60,6 @@ def show(
         highlight: fade all other lines while the pointer is on one, or on its name in the legend.
         options: for `st.plotly_chart`, such as `on_select="rerun"`, which returns the selection.
     """
-    figure = figure.update_layout(template=theme.template(dark()))
     title = figure.layout.title.text or name or key
     stem = file_stem(name or key)
     with st.container(key=f"chart-{key}", gap=None):
@@ -87,7 +87,7 @@ def show(
                     help=f"Download the {len(data):,} rows that this chart shows",
                 )
         return st.plotly_chart(
-            figure,
+            spec(figure, dark()),
             theme=None,
             key=key,
             alt=alt or plain(title),

@@ -85,3 +85,25 @@ def test_each_chart_saves_itself(charts: App, tmp_path: Path) -> None:
 def test_buttons_have_names(charts: App) -> None:
     tools = charts.page.locator(".st-key-tools-bars")
     assert tools.get_by_role("button", name="Save Parameters per layer as PNG").is_visible()
+
+
+COUNT_DRAWINGS = """
+window.drawings = {};
+Object.defineProperty(HTMLElement.prototype, "emit", { set(emit) {
+  // Plotly gives every chart's element such a function right before its first drawing.
+  Object.defineProperty(this, "emit", { value: emit, writable: true, configurable: true });
+  const name = this.closest("[class*='st-key-chart-']").className.match(/chart-([a-z]+)/)[1];
+  this.on("plotly_beforeplot", () => { drawings[name] = (drawings[name] ?? 0) + 1; });
+} });
+"""
+
+
+def test_a_chart_is_drawn_once(browser: Browser, charts_server: Server) -> None:
+    """Streamlit hands each chart to Plotly twice, and Plotly draws again where labels need more room."""
+    app = new_app(browser, charts_server)
+    app.page.add_init_script(COUNT_DRAWINGS)
+    app.open()
+    app.page.wait_for_function("drawings.bars && drawings.heat")
+    app.page.wait_for_timeout(500)
+    assert app.page.evaluate("drawings") == {"bars": 1, "heat": 1}
+    app.page.context.close()

@@ -7,9 +7,10 @@ import tomllib
 from pathlib import Path
 
 import numpy as np
+import plotly.graph_objects as go
 import pytest
 
-from ui.figures.theme import DARK, LIGHT, Palette, fade, scale, template
+from ui.figures.theme import DARK, LIGHT, Palette, defaults, fade, scale
 
 CONFIG = Path(__file__).parents[2] / ".streamlit" / "config.toml"
 THEMES = {"light": LIGHT, "dark": DARK}
@@ -99,11 +100,12 @@ def test_sequential_scale_moves_one_way(colours: Palette) -> None:
 
 
 @pytest.mark.parametrize("dark", [False, True])
-def test_templates_are_whole(dark: bool) -> None:
-    layout = template(dark).layout
-    assert layout.paper_bgcolor == THEMES["dark" if dark else "light"].background
-    assert len(layout.colorway) == 10
-    assert layout.colorscale.sequential[0][0] == 0
+def test_defaults_are_whole(dark: bool) -> None:
+    looks = defaults(dark)
+    assert looks.layout["paper_bgcolor"] == THEMES["dark" if dark else "light"].background
+    assert len(looks.layout["colorway"]) == 10
+    assert looks.traces["heatmap"]["colorscale"][0][0] == 0
+    go.Figure(layout={**looks.layout, "xaxis": looks.axis})  # refuses a word that Plotly does not know
 
 
 def test_helpers() -> None:

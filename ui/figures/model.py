@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
 from pruning.graph import Graph, Node
+from ui.figures.pixels import picture, strip
 from ui.figures.theme import Palette, fade
 from ui.figures.weights import text
 
 ACROSS = 8  # sample images in a row
+GAP = 0.1  # between two of them, in widths of an image
+TITLE, ROW, CAPTION = 44, 164, 36  # pixels: of the title, of a row of samples, and of the captions in it
 ITSELF = "\0"  # suffix of a container's own part; no module path contains it
 
 
@@ -140,27 +143,78 @@ def _label(path: str) -> str:
 
 def samples(title: str, shown: Sequence[Sample], colours: Palette) -> tuple[go.Figure, pd.DataFrame]:
     """Images with the true and the predicted class; a wrong answer is in the colour of what stands out."""
-    down = -(-len(shown) // ACROSS)
-    figure = make_subplots(
-        rows=down,
-        cols=ACROSS,
-        horizontal_spacing=0.012,
-        vertical_spacing=0.24 / down,
-        subplot_titles=[_caption(sample, colours) for sample in shown],
+    rows = [shown[start : start + ACROSS] for start in range(0, len(shown), ACROSS)]
+    figure, notes = go.Figure(), []
+    axes: dict[str, Any] = {}
+    for place, row in enumerate(rows):
+        number = str(place + 1) if place else ""
+        _, height, width = row[0].image.shape
+        pitch = width + max(1, round(GAP * width))
+        middles = [one * pitch + (width - 1) / 2 for one in range(len(row))]
+        notes += [_note(sample, x, number, colours) for sample, x in zip(row, middles, strict=True)]
+        axes |= _row_axes(number, 1 - (place * ROW + CAPTION) / (ROW * len(rows)), len(rows), pitch, height)
+        images = strip([sample.image for sample in row], pitch - width, colours.surface, colours.text)
+        on = {"xaxis": f"x{number}", "yaxis": f"y{number}"}
+        figure.add_trace(go.Image(source=picture(images), hoverinfo="skip", **on))
+        # What the pointer shows: one point an image, the nearest of which speaks.
+        figure.add_scatter(
+            x=middles,
+            y=[(height - 1) / 2] * len(row),
+            mode="markers",
+            marker={"opacity": 0},
+            text=[_says(sample) for sample in row],
+            hovertemplate="%{text}<extra></extra>",
+            showlegend=False,
+            **on,
+        )
+    figure.update_layout(
+        title=title,
+        height=TITLE + ROW * len(rows) + 4,
+        margin={"t": TITLE, "b": 4},
+        annotations=notes,
+        hovermode="closest",
+        hoverdistance=-1,
+        **axes,
     )
-    for place, sample in enumerate(shown):
-        figure.add_trace(_picture(sample, colours), row=place // ACROSS + 1, col=place % ACROSS + 1)
-    figure.update_annotations(font={"size": 12, "color": colours.muted})
-    figure.update_xaxes(visible=False, constrain="domain")
-    figure.update_yaxes(visible=False, autorange="reversed", scaleanchor="x")
-    for place in range(len(shown)):  # every image keeps its own proportions
-        axis = figure.get_subplot(place // ACROSS + 1, place % ACROSS + 1)
-        axis.yaxis.update(scaleanchor=axis.xaxis.plotly_name.replace("axis", ""))
-    figure.update_layout(title=title, height=90 + 168 * down, margin={"t": 92, "b": 4})
-    rows = [(s.index, s.truth, s.said, s.confidence, s.truth == s.said) for s in shown]
+    data = [(s.index, s.truth, s.said, s.confidence, s.truth == s.said) for s in shown]
     return figure, pd.DataFrame(
-        rows, columns=["image", "true class", "predicted class", "confidence", "right"]
+        data, columns=["image", "true class", "predicted class", "confidence", "right"]
     )
+
+
+def _row_axes(number: str, top: float, rows: int, pitch: int, height: int) -> dict[str, Any]:
+    """Axes of a row of images, in pixels of the images; `top` is its place on the paper."""
+    bare = {"visible": False, "constrain": "domain"}  # the pixels are square
+    domain = [max(0.0, top - (ROW - CAPTION) / (ROW * rows)), top]
+    return {
+        f"xaxis{number}": {
+            **bare,
+            "range": [-0.5, ACROSS * pitch - 0.5],
+            "constraintoward": "left",
+            "anchor": f"y{number}",
+        },
+        f"yaxis{number}": {
+            **bare,
+            "range": [height - 0.5, -0.5],
+            "domain": domain,
+            "anchor": f"x{number}",
+            "scaleanchor": f"x{number}",
+        },
+    }
+
+
+def _note(sample: Sample, x: float, number: str, colours: Palette) -> dict[str, Any]:
+    """The caption over an image."""
+    return {
+        "text": _caption(sample, colours),
+        "x": x,
+        "y": -0.5,
+        "xref": f"x{number}",
+        "yref": f"y{number}",
+        "yanchor": "bottom",
+        "showarrow": False,
+        "font": {"size": 12, "color": colours.muted},
+    }
 
 
 def _caption(sample: Sample, colours: Palette) -> str:
@@ -172,22 +226,10 @@ def _caption(sample: Sample, colours: Palette) -> str:
     return f"{wrong}<br>true {text(sample.truth)}"
 
 
-def _picture(sample: Sample, colours: Palette) -> go.Image | go.Heatmap:
-    says = (
+def _says(sample: Sample) -> str:
+    return (
         f"image {sample.index}<br>true class {text(sample.truth)}<br>predicted {text(sample.said)}, "
-        f"confidence {sample.confidence:.1%}<extra></extra>"
-    )
-    if sample.image.shape[0] == 3:
-        return go.Image(
-            z=(255 * sample.image.transpose(1, 2, 0)).round().astype(np.uint8), hovertemplate=says
-        )
-    return go.Heatmap(
-        z=sample.image[0],
-        zmin=0,
-        zmax=1,
-        showscale=False,
-        colorscale=[(0, colours.surface), (1, colours.text)],
-        hovertemplate=says,
+        f"confidence {sample.confidence:.1%}"
     )
 
 

@@ -1,4 +1,4 @@
-"""How every figure looks, in light and dark: one Plotly template each, and the scales of colour.
+"""How every figure looks, in light and dark, and the scales of colour.
 
 The colours are those of `.streamlit/config.toml`; a test holds the two together. Any two of a
 theme's categorical colours stay apart in the common forms of colour blindness, which a test measures.
@@ -9,8 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
-
-import plotly.graph_objects as go
 
 FONT = "Inter, system-ui, sans-serif"
 MONO = "JetBrains Mono, ui-monospace, monospace"
@@ -91,44 +89,57 @@ def fade(colour: str, opacity: float) -> str:
     return f"rgba({red}, {green}, {blue}, {opacity:g})"
 
 
+@dataclass(frozen=True)
+class Defaults:
+    """What a figure looks like where it does not say so itself, in Plotly's own words.
+
+    Args:
+        layout: of the whole.
+        axis: of every axis.
+        traces: trace type -> of a trace.
+    """
+
+    layout: dict[str, Any]
+    axis: dict[str, Any]
+    traces: dict[str, dict[str, Any]]
+
+
 @cache
-def template(dark: bool) -> go.layout.Template:
-    """The Plotly template of a theme; `ui.charts.show` sets it, a figure need not."""
+def defaults(dark: bool) -> Defaults:
+    """The look of a theme; `ui.charts.show` fills it in, a figure need not."""
     colours = palette(dark)
-    edge = [{"marker": {"line": {"color": colours.background, "width": 1.5}}}]
-    flat = [{"marker": {"line": {"width": 0}}}]
-    heat = [{"colorbar": _colour_bar(colours), "colorscale": scale(colours.sequential)}]
+    edge = {"marker": {"line": {"color": colours.background, "width": 1.5}}}
+    flat = {"marker": {"line": {"width": 0}}}
+    heat = {"colorbar": _colour_bar(colours), "colorscale": scale(colours.sequential)}
     traces = {"heatmap": heat, "histogram": flat, "bar": flat, "treemap": edge, "icicle": edge}
-    return go.layout.Template(layout=_layout(colours), data=traces)
+    return Defaults(_layout(colours), _axis(colours), traces)
 
 
-def _layout(colours: Palette) -> go.Layout:
+def _layout(colours: Palette) -> dict[str, Any]:
     label = {"family": FONT, "color": colours.text, "size": 13}
     corner = {"x": 0, "xref": "container", "y": 0.98, "yref": "container", "yanchor": "top"}
-    return go.Layout(
-        font=label,
-        title={"font": {"size": 15, "weight": 600}, **corner},
-        paper_bgcolor=colours.background,
-        plot_bgcolor=colours.background,
-        colorway=colours.series,
-        colorscale={
+    return {
+        "font": label,
+        "title": {"font": {"size": 15, "weight": 600}, **corner},
+        "paper_bgcolor": colours.background,
+        "plot_bgcolor": colours.background,
+        "colorway": colours.series,
+        "colorscale": {
             "sequential": scale(colours.sequential),
             "sequentialminus": scale(colours.sequential[::-1]),
             "diverging": scale(colours.diverging),
         },
-        coloraxis={"colorbar": _colour_bar(colours)},
-        hoverlabel={
+        "coloraxis": {"colorbar": _colour_bar(colours)},
+        "hoverlabel": {
             "bgcolor": colours.surface,
             "bordercolor": colours.grid,
             "font": label,
             "align": "left",
         },
-        legend={"font": {"color": colours.text, "size": 12}, "title": {"font": {"size": 12}}},
-        margin={"l": 8, "r": 8, "t": 48, "b": 8},
-        xaxis=_axis(colours),
-        yaxis=_axis(colours),
-        bargap=0.15,
-    )
+        "legend": {"font": {"color": colours.text, "size": 12}, "title": {"font": {"size": 12}}},
+        "margin": {"l": 8, "r": 8, "t": 48, "b": 8},
+        "bargap": 0.15,
+    }
 
 
 def _axis(colours: Palette) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import math
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -32,38 +33,37 @@ def ridgeline(
         pruned: the same for the pruned network.
         chosen: the layer to emphasise.
     """
-    figure, rows = go.Figure(), []
-    names = list(dense or pruned)
-    sides = [("dense", dense, colours.dense), ("pruned", pruned, colours.pruned)]
+    sides = [(label, side) for label, side in (("dense", dense), ("pruned", pruned)) if side]
+    names = list(sides[0][1])
     # Each ridge has its own height: what is compared between layers is where the weights lie.
-    for place, name in enumerate(names):
-        base = float(len(names) - 1 - place)
-        peak = max(float(side[name].density.max()) for _, side, _ in sides if side)
-        for label, side, colour in sides:
-            if not side:
-                continue
-            shape = side[name]
-            strong = name == chosen
-            figure.add_scatter(
-                x=np.r_[shape.edges[0], shape.centres, shape.edges[-1]],
-                y=base + OVERLAP * np.r_[0, shape.density, 0] / peak,
-                fill="toself",
-                fillcolor=fade(colour, 0.42 if strong else 0.2),
-                line={"color": colour, "width": 2.2 if strong else 1.1, "shape": "spline", "smoothing": 0.5},
-                name=label,
-                legendgroup=label,
-                showlegend=place == 0 and bool(dense) and bool(pruned),
-                customdata=np.r_[0, shape.counts, 0],
-                hovertemplate=f"{text(name)} ({label})<br>"
-                "weight %{x:.3f}: %{customdata:,} weights<extra></extra>",
-            )
-            rows += [(name, label, c, int(n)) for c, n in zip(shape.centres, shape.counts, strict=True)]
+    peaks = {name: max(float(side[name].density.max()) for _, side in sides) for name in names}
+    figure = go.Figure()
+    # One trace for all layers but the chosen one: Plotly takes its time for every trace.
+    for label, side in sides:
+        ridges = [_ridge(name, side[name], len(names) - 1 - i, peaks[name]) for i, name in enumerate(names)]
+        colour = colours.dense if label == "dense" else colours.pruned
+        for strong in (False, True):
+            shown = [ridge for name, ridge in zip(names, ridges, strict=True) if (name == chosen) == strong]
+            if shown:
+                figure.add_scatter(
+                    **_joined(shown),
+                    mode="lines",
+                    fill="toself",
+                    fillcolor=fade(colour, 0.42 if strong else 0.2),
+                    line={"color": colour, "width": 2.2 if strong else 1.1},
+                    name=label,
+                    legendgroup=label,
+                    showlegend=strong and len(sides) > 1,
+                    hoveron="points",
+                    hovertemplate=f"%{{text}} ({label})<br>"
+                    "weight %{x:.3f}: %{customdata:,} weights<extra></extra>",
+                )
     figure.update_layout(
         title="Weights of every layer, on one scale",
         height=90 + ROW * (len(names) + 1),
         xaxis_title="weight",
         yaxis={
-            "tickvals": [len(names) - 1 - i for i in range(len(names))],
+            "tickvals": list(range(len(names)))[::-1],
             "ticktext": [f"<b>{text(n)}</b>" if n == chosen else text(n) for n in names],
             "range": [-0.3, len(names) - 1 + OVERLAP + 0.1],
             "showgrid": False,
@@ -72,7 +72,33 @@ def ridgeline(
         legend={"orientation": "h", "x": 1, "xanchor": "right", "y": 1.0, "yanchor": "bottom"},
         hovermode="closest",
     )
+    rows = [
+        (name, label, weight, int(count))
+        for name in names
+        for label, side in sides
+        for weight, count in zip(side[name].centres, side[name].counts, strict=True)
+    ]
     return figure, pd.DataFrame(rows, columns=["layer", "network", "weight", "count"])
+
+
+Line = tuple[np.ndarray, np.ndarray, np.ndarray, str]  # x, y, what the pointer shows at each point, whose
+
+
+def _ridge(name: str, shape: Histogram, base: float, peak: float) -> Line:
+    """The outline of a histogram on a base line, `peak` as high as OVERLAP rows."""
+    x = np.r_[shape.edges[0], shape.centres, shape.edges[-1]]
+    return x, base + OVERLAP * np.r_[0, shape.density, 0] / peak, np.r_[0, shape.counts, 0], name
+
+
+def _joined(lines: list[Line]) -> dict[str, list[Any]]:
+    """Several lines as one trace; a gap keeps them apart."""
+    joined: dict[str, list[Any]] = {"x": [], "y": [], "customdata": [], "text": []}
+    for x, y, shown, name in lines:
+        joined["x"] += [*x.tolist(), None]
+        joined["y"] += [*y.tolist(), None]
+        joined["customdata"] += [*shown.tolist(), None]
+        joined["text"] += [text(name)] * (len(x) + 1)
+    return joined
 
 
 def histogram(
@@ -239,26 +265,30 @@ def batch_norm(
     scales: dict[str, np.ndarray], chosen: str | None, colours: Palette
 ) -> tuple[go.Figure, pd.DataFrame]:
     """Magnitudes of the BatchNorm scales of every layer, sorted; the chosen layer's stand out."""
-    figure, rows = go.Figure(), []
-    for name, gamma in sorted(scales.items(), key=lambda item: item[0] == chosen):
-        values = np.sort(np.abs(gamma))[::-1]
-        share = (np.arange(len(values)) + 0.5) / len(values)
-        strong = name == chosen
-        figure.add_scatter(
-            x=share,
-            y=values,
-            mode="lines",
-            line={
-                "color": colours.pruned if strong else fade(colours.dense, 0.45),
-                "width": 2.6 if strong else 1.2,
-            },
-            name=text(name),
-            hovertemplate=text(name) + "<br>scale %{y:.3f}<extra></extra>",
-        )
-        rows += [(name, int(rank), float(v)) for rank, v in enumerate(values)]
+    sorted_scales = {name: np.sort(np.abs(gamma))[::-1] for name, gamma in scales.items()}
+    figure = go.Figure()
+    for strong in (False, True):
+        lines = [
+            ((np.arange(len(values)) + 0.5) / len(values), values, np.arange(len(values)), name)
+            for name, values in sorted_scales.items()
+            if (name == chosen) == strong
+        ]
+        if lines:
+            figure.add_scatter(
+                **_joined(lines),
+                mode="lines",
+                line={
+                    "color": colours.pruned if strong else fade(colours.dense, 0.45),
+                    "width": 2.6 if strong else 1.2,
+                },
+                name="",
+                hovertemplate="%{text}<br>scale %{y:.3f}<extra></extra>",
+            )
+    rows = [(name, i, float(v)) for name, values in sorted_scales.items() for i, v in enumerate(values)]
     figure.update_layout(
         title="BatchNorm scales of every layer, sorted",
         height=300,
+        margin={"r": 24},
         xaxis={"title": "share of the layer's channels", "tickformat": ".0%", "range": [0, 1]},
         yaxis={"title": "magnitude of the scale γ", "rangemode": "tozero"},
         showlegend=False,
