@@ -17,6 +17,11 @@ def known(model_id: str, recipe: Recipe) -> Timing | None:
     return cache.timings(model_id).get(recipe.digest)
 
 
+def forget(model_id: str, recipe: Recipe) -> None:
+    """Drop the kept latency of this recipe, so that it is measured again."""
+    cache.timings(model_id).pop(recipe.digest, None)
+
+
 def measure(model_id: str, recipe: Recipe, *, untouched: bool) -> Iterator[Timing]:
     """Time the pruned network, yielding what is known after each slice; only the whole measurement is kept.
 

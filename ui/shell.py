@@ -92,7 +92,6 @@ def model_bar() -> None:
         st.markdown(_data_line(session), width="content")
     if session.note:
         st.info(literal(session.note), icon=":material/info:")
-        session.note = ""
 
 
 def header(title: str, lead: str) -> None:

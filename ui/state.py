@@ -37,7 +37,8 @@ class Session:
         history: the decisions and their undo and redo steps; read through the properties below.
         version: counts changes that did not come from a drag; a drag made against another version is stale.
         owner: token that finds this visitor's long work again, also after a refresh; "" until `claim`.
-        note: one sentence to show once (an upload that is gone, a link that could not be read).
+        note: one sentence to show until the next decision (an upload that is gone, a link that could not be
+            read); a page that follows a measurement reruns by itself, which is no reason to drop it.
         problem: why the last upload was refused, in one sentence.
         recipe_problem: the same of the last recipe file.
         measured: what was last measured while editing; shown, marked as such, until the next figure is there.
@@ -152,6 +153,7 @@ class Session:
     def drag(self, ratios: Mapping[str, float], *, final: bool) -> None:
         """Take ratios from the drag component; the whole gesture becomes one undo step at `final`."""
         after = replace(self.draft, ratios=draft.clean(ratios))
+        self.note = ""
         self.history = (draft.change if final else draft.hold)(self.history, after)
         if final:
             self.save_address()
@@ -197,7 +199,7 @@ class Session:
                     del st.query_params[name]
 
     def _settle(self, history: History) -> None:
-        self.history = history
+        self.history, self.note = history, ""
         self.version += 1
         self.save_address()
 

@@ -1,15 +1,17 @@
-"""The Export page without a browser: files at once, figures when they are measured, stop, failure, no data."""
+"""The Export page without a browser: files at once, figures when measured, stop, failure, no data."""
 
 from __future__ import annotations
 
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pruning import Recipe, Timing
 from ui import cache, latencies
 from ui.export import work
 from ui.jobs import Job
@@ -151,6 +153,36 @@ def test_a_failure_gets_one_sentence_and_a_second_try(
     wait(app)
     assert not app.error
     assert any("360 of 360 predictions the same" in found.value for found in app.success)
+
+
+def test_an_overlong_link_is_said_and_not_forgotten_while_measuring(open_page: Open) -> None:
+    app = wait(open_page("export", model="digits-mlp", r="A" * 16_001))
+    wait(app)
+    assert any("the link is damaged" in info.value for info in app.info)
+    app.session_state[SESSION].set_ratios({"hidden.fc1": 0.5})
+    app.run()
+    assert not any("the link is damaged" in info.value for info in app.info)
+
+
+def test_a_latency_that_the_prune_page_measured_is_not_measured_again(open_page: Open) -> None:
+    cache.timings("digits-mlp")[Recipe(model="digits-mlp").digest] = Timing(0.123, 0.12, 0.13, 50, 1, 1)
+    app = wait(open_page("export", model="digits-mlp"))
+    assert any("123.00 ms; batch 1, 1 thread, 50 forwards." in text.value for text in app.markdown)
+    assert any("50 forwards: median 123.000 ms" in code.value for code in app.code), "on the card too"
+
+
+def test_a_doubtful_latency_can_be_measured_again(open_page: Open) -> None:
+    app = wait(open_page("export", model="digits-mlp"))
+    job = the_job(app)
+    noisy = replace(job.result.timing, warning="The machine is noisy.")
+    job.result = replace(job.result, timing=noisy)
+    app.run()
+    assert any(text.value == "The machine is noisy." for text in app.caption)
+    button(app, "Measure again").click().run()
+    wait(app)
+    again = the_job(app).result
+    assert again.timing is not noisy
+    assert again.dense is job.result.dense, "kept"
 
 
 def test_another_recipe_takes_the_place_of_the_one_before(open_page: Open, held: threading.Event) -> None:

@@ -19,7 +19,7 @@ POLL_S = 0.5  # how often the page looks at work under way
 
 
 def draw(session: Session, choice: Choice, found: Found) -> None:
-    """Two lines, of the same height while it is measured and afterwards, so that nothing below moves."""
+    """Progress, then the figures; about as high, so that what is below stays where it is."""
     polling = found.busy or found.checking
     st.fragment(_follow, key="export-proof", run_every=POLL_S if polling else None)(session, choice, polling)
 
@@ -29,11 +29,20 @@ def _follow(session: Session, choice: Choice, polling: bool) -> None:
     if polling and not (found.busy or found.checking):
         st.rerun()  # the last time: without polling, and with what was found
     if found.busy and found.job is not None:
-        st.markdown(_stages(found.job))
-        status.progress(found.job, "export", _said)
+        with st.container(border=True):
+            st.markdown(_stages(found.job))
+            status.progress(found.job, "export", _said)
+        st.caption("It goes on while you look at other pages.")
     elif found.done:
-        _latency(found.measured.timing)
-        _checked(session, choice, found)
+        timing, check = found.measured.timing, found.measured.check
+        if timing is not None:
+            _latency(timing)
+        _checked(check)
+        with st.container(horizontal=True, vertical_alignment="center"):
+            if check is not None and not check.fresh_process:
+                _offer_fresh(session, choice, found)
+            if timing is not None and timing.warning:
+                _offer_again(session, choice, timing.warning)
     else:
         _offer(session, choice, found)
 
@@ -47,7 +56,7 @@ def _offer(session: Session, choice: Choice, found: Found) -> None:
         unchecked = "" if found.measured.check else ", but nobody has checked it"
         st.markdown(f"The measurement was stopped. The file is written and can be taken{unchecked}.")
         if found.measured.check:
-            _say(found.measured.check)
+            _checked(found.measured.check)
     start = partial(work.start, session, choice)
     status.offer("Try again" if failed else "Measure", "start-export", lambda _: start())
 
@@ -75,9 +84,7 @@ def _said(job: Job) -> str:
     return f"{work.STAGES[now.stage].capitalize()}{f': {now.said}' if now.said else ''}"
 
 
-def _latency(timing: Timing | None) -> None:
-    if timing is None:
-        return
+def _latency(timing: Timing) -> None:
     base = timing.baseline
     threads = f"{timing.threads} thread{'s' if timing.threads != 1 else ''}"
     forwards = f"{timing.n} forward{'s' if timing.n != 1 else ''}"
@@ -90,21 +97,39 @@ def _latency(timing: Timing | None) -> None:
             f"times as fast (95 % interval {low:.2f} to {high:.2f}); batch {timing.batch_size}, {threads}, "
             f"{forwards} of each in turns."
         )
-    st.markdown(f"**Latency, measured:** {text}", help=timing.warning or None)
+    st.markdown(f"**Latency, measured:** {text}")
 
 
-def _checked(session: Session, choice: Choice, found: Found) -> None:
-    """What the self-check found, and the offer to repeat it in a fresh process."""
-    check = found.measured.check
+def _checked(check: SelfCheck | None) -> None:
+    """What the self-check found."""
     if check is None:
         st.info(
             "The file loads again, but was not checked: there are no images to run it on.",
             icon=":material/folder_off:",
         )
-        return
-    _say(check)
-    if check.fresh_process:
-        return
+    elif check.passed:
+        st.success(str(check), icon=":material/verified:")
+    else:
+        st.error(f"{check} Do not use this file; please report it with its recipe.", icon=":material/error:")
+
+
+def _offer_again(session: Session, choice: Choice, warning: str) -> None:
+    """Why the latency is doubtful, and the offer to repeat it when the machine is quieter."""
+    asked = st.button(
+        "Measure again",
+        key="measure-again",
+        icon=":material/replay:",
+        type="tertiary",
+        help="When the machine is quieter: the latency and the check of the file.",
+    )
+    st.caption(warning)
+    if asked:
+        work.start_again(session, choice)
+        st.rerun()
+
+
+def _offer_fresh(session: Session, choice: Choice, found: Found) -> None:
+    """The offer to repeat the self-check in a process that knows nothing of this one."""
     if found.fresh is not None and found.fresh.state == "failed":
         st.error(shell.literal(found.fresh.error), icon=":material/error:")
     asked = st.button(
@@ -116,15 +141,8 @@ def _checked(session: Session, choice: Choice, found: Found) -> None:
         type="tertiary",
         disabled=found.checking,
         help="Starts a new Python, which knows nothing of this one, lets it load the file and run the test "
-        "images, and compares every output. Takes a few seconds.",
+        "images, and compares every output. It goes on in the background, as long as the first check.",
     )
     if asked:
         work.start_fresh(session, choice)
         st.rerun()
-
-
-def _say(check: SelfCheck) -> None:
-    if check.passed:
-        st.success(str(check), icon=":material/verified:")
-    else:
-        st.error(f"{check} Do not use this file; please report it with its recipe.", icon=":material/error:")

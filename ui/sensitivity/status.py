@@ -9,6 +9,7 @@ import streamlit as st
 from ui import cache, state
 from ui.jobs import Job
 
+SURE = 0.03  # of the work is done before the time left is told; the first steps are warm-up
 POLL_S = 1.0  # how often a page looks at work under way
 
 
@@ -54,5 +55,5 @@ def _words(job: Job, said: Callable[[Job], str]) -> str:
     if job.state == "queued":
         ahead = cache.jobs().waiting_before(job)
         return f"Waiting for {ahead} other measurement{'s' * (ahead != 1)}, so that none disturbs another"
-    left = "" if job.left is None else f", about {duration(job.left)} left"
+    left = "" if job.left is None or job.fraction < SURE else f", about {duration(job.left)} left"
     return f"{said(job)}{left}"
