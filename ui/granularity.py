@@ -12,13 +12,18 @@ UNITS = {"channel": "Channels"}  # granularities by which whole units go
 FORMS = {"n:m": "N:M, N of every {}", "block": "Blocks of {}"}  # families with several members
 MOST_STOPS = 129  # places at which a handle stops
 
-HELP = "\n\n".join(
-    [
-        "**Channels** (filters, neurons, attention heads) are really removed: the network gets smaller and "
-        "faster. All others set weights to zero in place: the file can shrink, the time does not.",
-        *(f"**{f.label}**: {f.description} Source: {f.source}." for f in FAMILIES.values()),
-    ]
+GENERAL = (
+    "Channels (filters, neurons, attention heads) are really removed: the network gets smaller and faster. "
+    "All others set weights to zero in place: the file can shrink, the time does not."
 )
+
+
+def help_text(granularity: Granularity) -> str:
+    """What the choice means, and what the chosen one does and where it comes from."""
+    if not masks_weights(granularity):
+        return GENERAL
+    family = family_of(granularity)
+    return f"{GENERAL}\n\n**{family.label}**: {family.description}\n\nSource: {family.source}."
 
 
 def offered(model_id: str, chosen: Granularity) -> list[str]:

@@ -147,7 +147,7 @@ def _entries(plan: Plan) -> Iterable[Sequence[str]]:
     for entry in plan.entries:
         kept = f"{entry.kept:,} of {entry.size:,}"
         asked = f"{entry.asked:.1%} off"
-        yield (_code(entry.key), entry.granularity, _code(entry.criterion), asked, kept, entry.note)
+        yield (_code(entry.key), entry.spelled, _code(entry.criterion), asked, kept, entry.note)
 
 
 def _how_to_load(file_name: str) -> str:

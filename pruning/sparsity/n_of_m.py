@@ -107,7 +107,7 @@ FAMILY = Family(
         "in place save no time. Coarser than single weights, finer than blocks."
     ),
     source="2:4: Mishra et al. 2021, arXiv:2104.08378; N:M: Zhou et al. 2021, arXiv:2102.04010",
-    examples=("n:4", "n:8", "n:16", "n:32"),
+    examples=("n:4", "n:8", "n:16"),
     form=f"n:M (2 to {MOST})",
     read=read,
 )

@@ -42,7 +42,7 @@ def _granularity(session: Session) -> None:
         format_func=granularity.label,
         filter_mode=None,
         width=190,
-        help=granularity.HELP,
+        help=granularity.help_text(session.granularity),
         **state.tie("granularity", session.granularity, choose),
     )
 

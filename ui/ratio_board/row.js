@@ -112,7 +112,8 @@ class Row {
     const accuracy = accuracyAt(this.curve, value);
     this.lane.style.setProperty('--r', value);
     this.lane.style.setProperty('--y', accuracy === null ? 1 : this.height(accuracy));
-    this.scores.style.setProperty('--cut', cutPosition(spec.bins, (spec.size - units) / spec.size));
+    // Where weights go in runs, blocks or kernels, no single threshold on their scores parts them.
+    this.scores.style.setProperty('--cut', stop ? 0 : cutPosition(spec.bins, (spec.size - units) / spec.size));
     node.classList.toggle('beyond', accuracy === null);
     node.classList.toggle('whole', units === spec.size);
     this.paintFigures(accuracy);

@@ -135,7 +135,7 @@ def _granularity(session: Session) -> Granularity:
         bind="query-params",
         filter_mode=None,
         width=190,
-        help=f"The Prune page's choice stays as it is.\n\n{kinds.HELP}",
+        help=f"The Prune page's choice stays as it is. {kinds.help_text(session.granularity)}",
     )
     return chosen if chosen in offered else session.granularity
 

@@ -137,7 +137,9 @@ def test_scan_proposes_a_recipe_that_prune_takes(run: Run, tmp_path: Path) -> No
 
 
 @pytest.mark.usefixtures("check_here")
-@pytest.mark.parametrize(("granularity", "form"), [("channel", "dense"), ("weight", "sparse")])
+@pytest.mark.parametrize(
+    ("granularity", "form"), [("channel", "dense"), ("weight", "sparse"), ("n:4", "sparse"), ("4x1", "dense")]
+)
 def test_prune_writes_four_files_and_true_figures(
     run: Run, tmp_path: Path, granularity: str, form: str
 ) -> None:
@@ -162,6 +164,21 @@ def test_prune_writes_four_files_and_true_figures(
     assert found["latency"]["ratio"] > 0
     assert f"{100 * report.accuracy:.2f} %" in files["README.md"].read_text()
     assert f"{NAME}-pruned.safetensors" in files["load.py"].read_text()
+
+
+@pytest.mark.parametrize(
+    ("granularity", "said"),
+    [
+        ("2:4", "write n:4 and ratio 0.5 for 2:4"),
+        ("hair", "There is no granularity 'hair'; choose one of weight, n:M"),
+        ("pattern", f"Nothing in {NAME} can be pruned by pattern."),
+    ],
+)
+def test_a_granularity_that_cannot_be_is_one_sentence(
+    run: Run, tmp_path: Path, granularity: str, said: str
+) -> None:
+    assert run("prune", NAME, "--ratio", 0.5, "--granularity", granularity, "--out", tmp_path).code == 2
+    assert said in run.err
 
 
 def test_prune_says_what_was_asked_and_what_came_out(run: Run, tmp_path: Path) -> None:
