@@ -111,7 +111,13 @@ def defaults(dark: bool) -> Defaults:
     edge = {"marker": {"line": {"color": colours.background, "width": 1.5}}}
     flat = {"marker": {"line": {"width": 0}}}
     heat = {"colorbar": _colour_bar(colours), "colorscale": scale(colours.sequential)}
-    traces = {"heatmap": heat, "histogram": flat, "bar": flat, "treemap": edge, "icicle": edge}
+    traces: dict[str, dict[str, Any]] = {
+        "heatmap": heat,
+        "histogram": flat,
+        "bar": flat,
+        "treemap": edge,
+        "icicle": edge,
+    }
     return Defaults(_layout(colours), _axis(colours), traces)
 
 
