@@ -73,9 +73,10 @@ def _blocks(there: Tensor, rows: int, columns: int) -> tuple[Tensor, Tensor]:
     """The block of each weight that is there, numbered row after row, and how many weights each block has."""
     row = (there.any(1).cumsum(0) - 1) // rows
     column = (there.cumsum(1) - 1) // columns
-    number = row.unsqueeze(1) * (there.shape[1] // columns + 1) + column
-    _, block, sizes = number[there].unique(return_inverse=True, return_counts=True)
-    return block, sizes
+    number = (row.unsqueeze(1) * (there.shape[1] // columns + 1) + column)[there]
+    sizes = torch.bincount(number)
+    held = sizes > 0  # numbers that no weight has are left out
+    return (held.cumsum(0) - 1)[number], sizes[held]
 
 
 FAMILY = Family(

@@ -49,3 +49,15 @@ def test_pruned_beside_dense(open_page: Open) -> None:
     app.segmented_control(key="weights-side").set_value("Pruned").run()
     count = next(metric for metric in app.metric if metric.label == "Weights")
     assert count.value == "108"  # 12 of 24 filters of 9 weights
+
+
+@pytest.mark.parametrize(("granularity", "gone"), [("weight", "144"), ("n:4", "128"), ("pattern", "160")])
+def test_a_threshold_is_drawn_only_where_there_is_one(open_page: Open, granularity: str, gone: str) -> None:
+    app = open_page("weights", model="digits-cnn", g=granularity)
+    assert any(f"At 50%: {gone} of 288 go" in caption.value for caption in app.caption)
+    without = any("no threshold" in caption.value for caption in app.caption)
+    assert without == (granularity != "weight")
+    app.selectbox(key="layer").set_value("head").run()  # no kernels
+    assert any("do not fit" in caption.value for caption in app.caption) == (granularity == "pattern")
+    assert not app.error
+    assert not app.exception
