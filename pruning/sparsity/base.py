@@ -152,7 +152,7 @@ def parse(name: str) -> Sparsity:
             return found
     forms = ", ".join(family.form for family in FAMILIES.values())
     raise ValueError(
-        f"There is no granularity {name[:40]!r}; choose one of {forms} for weights of a layer, or channel."
+        f"There is no granularity {name[:40]!r}; choose one of {forms} for weights, or channel or layer."
     )
 
 
