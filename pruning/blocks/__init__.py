@@ -3,7 +3,7 @@
 from pruning.blocks.change import BlockChange, block_changes
 from pruning.blocks.choose import lowest
 from pruning.blocks.find import find_blocks
-from pruning.blocks.skip import Skip, drop_blocks, put_skips, replace_module, without_blocks
+from pruning.blocks.skip import Skip, drop_blocks, put_skips, replace_modules, without_blocks
 from pruning.blocks.types import Block, BlockKind, BlockStructure, FixedBlock
 
 __all__ = [
@@ -18,6 +18,6 @@ __all__ = [
     "find_blocks",
     "lowest",
     "put_skips",
-    "replace_module",
+    "replace_modules",
     "without_blocks",
 ]

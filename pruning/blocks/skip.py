@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -59,20 +59,22 @@ def put_skips(module: nn.Module, blocks: Iterable[Block]) -> None:
     Raises:
         ValueError: if the network has no module of that name.
     """
+    skips = {}
     for block in blocks:
         try:
             held = module.get_submodule(block.id)
         except AttributeError:
             raise ValueError(f"The network has no module {block.id!r} that could be dropped.") from None
-        replace_module(module, held, Skip(block.handing, held))
+        skips[held] = Skip(block.handing, held)
+    replace_modules(module, skips)
 
 
-def replace_module(module: nn.Module, held: nn.Module, other: nn.Module) -> None:
-    """Put another module in the place of one that the network holds, under each of its names, in place."""
+def replace_modules(module: nn.Module, others: Mapping[nn.Module, nn.Module]) -> None:
+    """Put other modules in the places of some that the network holds, under each of their names, in place."""
     for parent in list(module.modules()):
         for name, child in parent._modules.items():
-            if child is held:
-                parent._modules[name] = other
+            if child in others:
+                parent._modules[name] = others[child]
 
 
 def without_blocks(structure: Structure, blocks: Sequence[Block]) -> Structure:

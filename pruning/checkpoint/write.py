@@ -117,6 +117,8 @@ def describe(
         masks: of `weight_masks`.
     """
     _check_shapes(module, plan)
+    if {key for key, keep in switches(recipe).items() if not keep} != {block.id for block in plan.blocks}:
+        raise ValueError("The recipe drops other layers than the plan; save the recipe that made it.")
     return Contents(
         tensors=tuple(Entry(name, t.dtype, tuple(t.shape)) for name, t in module.state_dict().items()),
         masked={name: int(mask.sum()) for name, mask in masks.items()},

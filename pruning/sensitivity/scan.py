@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from pruning.blocks import find_blocks, put_skips, replace_module
+from pruning.blocks import find_blocks, put_skips, replace_modules
 from pruning.criteria import CRITERIA, score_groups, score_weights, unscorable
 from pruning.evaluate import Batch, Report, measure, split_batches
 from pruning.groups import find_structure
@@ -297,7 +297,7 @@ class Walk:
             return last[0] if last and last[0].complete else None
         finally:
             if held is not None:
-                replace_module(self._working, self._working.get_submodule(target.key), held)
+                replace_modules(self._working, {self._working.get_submodule(target.key): held})
             for name in target.tensors:
                 self._tensors[name].copy_(self._whole[name])
 

@@ -3,13 +3,15 @@ from collections.abc import Sequence
 
 import pytest
 import torch
+from block_nets import build
 from fake_task import FakeTask, fake_task
 from tiny_networks import EXAMPLE, NETWORKS, tiny, traces
 from torch import Tensor, nn
 from torch.nn import functional as F
 from zoo import ZOO
 
-from pruning.criteria import CRITERIA, across_groups, score_groups, score_weights, unscorable
+from pruning.blocks import find_blocks
+from pruning.criteria import CRITERIA, across_groups, score_blocks, score_groups, score_weights, unscorable
 from pruning.criteria.magnitude import l1_norm, l2_norm, lamp
 from pruning.criteria.structure import distance_sum
 from pruning.criteria.views import spread_input_norm, take_units
@@ -20,7 +22,7 @@ from pruning.statistics import NEEDS, Statistics, collect_statistics
 CASES = [
     (criterion, granularity)
     for criterion, entry in CRITERIA.items()
-    for granularity in sorted(entry.granularities)
+    for granularity in sorted(entry.granularities - {"layer"})  # these: see blocks/test_blocks_score.py
 ]
 
 
@@ -96,7 +98,7 @@ def test_every_criterion_says_what_it_is(entry) -> None:
     assert entry.description.endswith(".")
     assert "arXiv:" in entry.source
     assert entry.needs <= NEEDS
-    assert entry.granularities <= {"weight", "channel"}
+    assert entry.granularities <= {"weight", "channel", "layer"}
     assert entry.granularities
 
 
@@ -273,11 +275,20 @@ def test_random_depends_on_the_seed_and_the_name_only() -> None:
 def test_what_lacks_statistics_is_told_which() -> None:
     module = tiny("plain")
     groups, layers = find_groups(module, EXAMPLE), find_layers(module, EXAMPLE)
+    network, inputs = build("Droppable")
+    blocks = find_blocks(network, inputs).blocks
+
+    def score_parts(name: str, statistics: Statistics | None) -> None:
+        if CRITERIA[name].units is None:
+            score_blocks(network, blocks, name, statistics)
+        else:
+            score_groups(module, groups, name, statistics)
+
     for name, entry in CRITERIA.items():
         for need in entry.needs:
             for nothing in (None, Statistics(samples=0)):
                 with pytest.raises(ValueError, match=rf"collect_statistics\(module, task, {{'{need}'}}\)"):
-                    score_groups(module, groups, name, nothing)
+                    score_parts(name, nothing)
     other = Statistics(samples=1, input_norm={"elsewhere": torch.ones(3)})
     with pytest.raises(ValueError, match="no statistics of 'conv1'"):
         score_weights(module, layers, "wanda", other)

@@ -21,7 +21,7 @@ def calibration(task: FakeTask, samples: int | None = None) -> tuple[Tensor, Ten
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-@pytest.mark.parametrize("need", sorted(NEEDS))
+@pytest.mark.parametrize("need", sorted(NEEDS - {"blocks"}))  # these: see blocks/test_blocks_score.py
 def test_statistics_are_finite_deterministic_and_leave_nothing_behind(
     name: str, need: str, task: FakeTask
 ) -> None:
@@ -66,7 +66,7 @@ def test_nothing_is_left_behind_when_the_network_fails(task: FakeTask) -> None:
     module = Fails().train()
     before = traces(module)
     for need in NEEDS:
-        with pytest.raises(RuntimeError, match="no answer"):
+        with pytest.raises((RuntimeError, ValueError), match="no answer"):
             collect_statistics(module, task, {need})
     assert traces(module) == before
 
@@ -213,7 +213,7 @@ def test_mean_conductance_takes_the_first_samples_only() -> None:
 
 def test_wrong_arguments_are_refused_in_a_sentence(task: FakeTask) -> None:
     module = tiny("plain")
-    with pytest.raises(ValueError, match=r"There is no statistic 'hessian'; choose from conductance"):
+    with pytest.raises(ValueError, match=r"There is no statistic 'hessian'; choose from blocks, conductance"):
         collect_statistics(module, task, {"hessian"})
     for wrong in ({"limit": 0}, {"batch_size": 0}):
         with pytest.raises(ValueError, match="at least 1"):
