@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 from torch.utils._pytree import tree_leaves, tree_map
 
 from pruning.blocks import without_blocks
 from pruning.evaluate import evaluating
 from pruning.groups import Structure, find_structure
+from pruning.groups.emit import NoGraph, emit_graph
 from pruning.groups.repair import repair_layers, repair_sizes
 from pruning.masks import apply_masks, named_tensors
 from pruning.reference import masked_outputs
@@ -38,7 +39,8 @@ def shrink(module: nn.Module, plan: Plan, example_inputs: Sequence[Any]) -> nn.M
         plan: made for this network.
         example_inputs: positional arguments of its forward.
     Returns:
-        A new module of the same class.
+        A new module of the same class; where the class has sizes written into its code, a graph module
+        (`torch.fx.GraphModule`) that computes what the network does in eval mode. `is_graph` tells which.
     Raises:
         ValueError: if the plan is for another network, or the smaller copy fails or answers differently.
     """
@@ -55,7 +57,7 @@ def shrink(module: nn.Module, plan: Plan, example_inputs: Sequence[Any]) -> nn.M
         for given, expected in trials:
             _compare(expected, _run(small, given, _BAKED), module, plan.structure.precision)
 
-    return _first_right(_candidates(masked, structure, plan.channels), check)
+    return _first_right(_candidates(masked, structure, plan.channels, known), check)
 
 
 def shrink_by_keep(
@@ -79,7 +81,12 @@ def shrink_by_keep(
     def check(small: nn.Module) -> None:
         _run(small, tuple(example_inputs), _BAKED)
 
-    return _first_right(_candidates(module, structure, keep), check)
+    return _first_right(_candidates(module, structure, keep, tuple(example_inputs)), check)
+
+
+def is_graph(module: nn.Module) -> bool:
+    """Whether a pruned network is a graph of recorded operations, not its own class."""
+    return isinstance(module, fx.GraphModule)
 
 
 def slice_module(module: nn.Module, structure: Structure, keep: Mapping[str, Tensor]) -> nn.Module:
@@ -95,12 +102,25 @@ def slice_module(module: nn.Module, structure: Structure, keep: Mapping[str, Ten
     return next(_candidates(module, structure, keep))
 
 
-def _candidates(module: nn.Module, structure: Structure, keep: Mapping[str, Tensor]) -> Iterator[nn.Module]:
-    """One smaller copy, at each step with another guess at what the attributes of its modules count."""
+def _candidates(
+    module: nn.Module,
+    structure: Structure,
+    keep: Mapping[str, Tensor],
+    example_inputs: tuple[Any, ...] | None = None,
+) -> Iterator[nn.Module]:
+    """One smaller copy, at each step with another guess at what the attributes of its modules count.
+
+    Last, where inputs are given, comes a graph module: it does not need the network's own Python.
+    """
     small = _cut(module, structure, structure.checked(keep))
     repair_layers(small)
     for _ in repair_sizes(small, structure, keep):
         yield small
+    if example_inputs is not None:
+        try:
+            yield emit_graph(module, named_tensors(small), structure, keep, example_inputs)
+        except (NoGraph, ValueError):
+            return
 
 
 def _first_right(candidates: Iterator[nn.Module], check: Callable[[nn.Module], object]) -> nn.Module:

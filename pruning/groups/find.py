@@ -33,9 +33,14 @@ def find_structure(module: nn.Module, example_inputs: Sequence[Any], choices: Ch
     Raises:
         ValueError: if it does not run on these inputs, or returns something other than tensors.
     """
-    tracer = _widest(record(module, tuple(example_inputs)), choices, _kinds(module))
+    tracer = trace(module, record(module, tuple(example_inputs)), choices)
     shapes = {name: tuple(t.shape) for name, t in [*module.named_parameters(), *module.named_buffers()]}
     return assemble(tracer, shapes, _refused(module, choices))
+
+
+def trace(module: nn.Module, recording: Recording, choices: Choices) -> Tracer:
+    """Label everything in a recording of a network, by the ways that leave the most free to go."""
+    return _widest(recording, choices, _kinds(module))
 
 
 def _widest(recording: Recording, choices: Choices, kinds: Mapping[str, Kind]) -> Tracer:
@@ -45,10 +50,10 @@ def _widest(recording: Recording, choices: Choices, kinds: Mapping[str, Kind]) -
     suits attention heads; at reshapes that came to nothing the others are tried, one place after the other.
     """
 
-    def trace(carriers: Mapping[SiteKey, int]) -> Tracer:
+    def by(carriers: Mapping[SiteKey, int]) -> Tracer:
         return Tracer(recording, rule_for, choices, carriers, kinds=dict(kinds)).run()
 
-    best = trace({})
+    best = by({})
     units = _free_units(best)
     trials = 0
     for site, ways in _undecided(best):
@@ -56,7 +61,7 @@ def _widest(recording: Recording, choices: Choices, kinds: Mapping[str, Kind]) -
             if trials == TRIALS:
                 return best
             trials += 1
-            other = trace({**best.carriers, site: way})
+            other = by({**best.carriers, site: way})
             found = _free_units(other)
             if found > units:
                 best, units = other, found

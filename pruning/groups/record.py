@@ -109,6 +109,8 @@ class Recording:
     inputs: list[Ref] = field(default_factory=list)
     outputs: list[Ref] = field(default_factory=list)
     batch: int = 1
+    constants: dict[int, Tensor] = field(default_factory=dict)  # index of a tensor made outside -> its value
+    result: tuple[tuple[Any, ...], TreeSpec | None] = ((), None)  # leaves of what was returned, and its form
 
     @property
     def needed(self) -> list[bool]:
@@ -150,7 +152,9 @@ def record(module: nn.Module, example_inputs: Sequence[Any]) -> Recording:
     except Exception as error:
         cause = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ValueError(f"The network does not run on the example inputs: {cause}") from error
-    for leaf in tree_leaves(results):
+    leaves, form = tree_flatten(results)
+    recorder.recording.result = recorder.refs(leaves), form
+    for leaf in leaves:
         if isinstance(leaf, Tensor):
             recorder.recording.outputs.append(recorder.ref(leaf))
         elif leaf is not None and not isinstance(leaf, (bool, int, float, str)):
@@ -201,24 +205,28 @@ class _Recorder(TorchDispatchMode):
     def entering(self, name: str) -> Callable[..., None]:
         def hook(_: nn.Module, *given: Any) -> None:
             self._scopes.append(name)
-            self._open.append((self._refs(tree_leaves(given)), len(self.recording.calls)))
+            self._open.append((self.refs(tree_leaves(given)), len(self.recording.calls)))
 
         return hook
 
     def leaving(self, _: nn.Module, __: Any, result: Any) -> None:
         leaves, form = tree_flatten(result)
         given, start = self._open.pop()
-        visit = Visit(self._scopes.pop(), given, self._refs(leaves), form, start, len(self.recording.calls))
+        visit = Visit(self._scopes.pop(), given, self.refs(leaves), form, start, len(self.recording.calls))
         self.recording.visits.append(visit)
 
-    def _refs(self, leaves: list[Any]) -> tuple[Any, ...]:
+    def refs(self, leaves: list[Any]) -> tuple[Any, ...]:
+        """The same leaves with tensors as Refs."""
         return tuple(self.ref(leaf) if isinstance(leaf, Tensor) else leaf for leaf in leaves)
 
     def ref(self, tensor: Tensor) -> Ref:
         """The latest value of a tensor; one never seen is a parameter, a view of one, or a constant."""
         if id(tensor) not in self._index:
             name = self._names.get(id(tensor)) or self._storage.get(_place(tensor))
-            return self._add(tensor, parameter=name)
+            ref = self._add(tensor, parameter=name)
+            if name is None:
+                self.recording.constants[ref.index] = tensor
+            return ref
         return self._index[id(tensor)]
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:

@@ -13,8 +13,7 @@ from typing import Any
 import torch
 import transformers as hf
 from torch import Tensor, nn
-
-from tests.pruning.zoo import randomise
+from zoo import randomise
 
 Built = tuple[nn.Module, tuple[Any, ...]]
 NETWORKS: dict[str, Callable[[int], Built]] = {}

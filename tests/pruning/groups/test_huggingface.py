@@ -5,36 +5,39 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import Tensor, nn
+from zoo import random_plan, ratio_plan
 
 from pruning.groups import Choices, Structure, find_structure
 from pruning.masks import apply_masks
 from pruning.plan import Plan
 from pruning.reference import masked_outputs
 from pruning.shrink import shrink
-from tests.pruning.zoo import random_plan, ratio_plan
 
 pytest.importorskip("transformers")
 
-from tests.pruning.huggingface import NETWORKS  # noqa: E402
+from huggingface import NETWORKS
 
 WAYS = {
     "exact": Choices(),
     "statistics": Choices(norms="statistics"),
     "inside heads": Choices(heads="inside", norms="statistics"),
 }
-# Their own code ties two widths by number that the network does not tie.
-REFUSED = {("Segformer", "statistics"), ("Segformer", "inside heads")}
 
 
 def plans(structure: Structure) -> list[Plan]:
-    return [*(ratio_plan(structure, r) for r in (0.1, 0.5, 0.9)), *(random_plan(structure, s) for s in (1, 2))]
+    return [
+        *(ratio_plan(structure, r) for r in (0.1, 0.5, 0.9)),
+        *(random_plan(structure, s) for s in (1, 2)),
+    ]
 
 
 @torch.no_grad()
 def assert_exact(module: nn.Module, plan: Plan, inputs: tuple[Tensor, ...]) -> None:
     small = shrink(module, plan, inputs)
     expected = masked_outputs(apply_masks(module, plan), inputs, plan.structure, plan.channels)
-    precise = plan.structure.precision is torch.float64  # some compute parts in float32, whatever they are given
+    precise = (
+        plan.structure.precision is torch.float64
+    )  # some compute parts in float32, whatever they are given
     torch.testing.assert_close(small(*inputs), expected, rtol=0, atol=1e-10 if precise else 1e-5)
     assert sum(p.numel() for p in small.parameters()) < sum(p.numel() for p in module.parameters())
 
