@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from typing import Any
 
 import torch
@@ -15,7 +16,7 @@ from pruning.blocks.skip import drop_blocks
 from pruning.blocks.types import Block, BlockKind, BlockStructure, FixedBlock, Handing
 from pruning.cost import CostModel, LayerCost
 from pruning.groups import Structure
-from pruning.groups.record import Call, Ref, Visit, record
+from pruning.groups.record import UNCOUNTED, Call, Ref, Visit, record
 from pruning.layers import inside, private_copy, qualified
 
 _CONSTANTS = (type(None), bool, int, float, str)
@@ -61,10 +62,10 @@ class _Candidate:
     """A module that could be dropped."""
 
     name: str
-    visit: Visit
     additions: list[Call]
     handing: Handing
     calls: list[Call]
+    numbers: tuple[int, int]
     shape: tuple[int, ...]
 
 
@@ -74,6 +75,8 @@ class _Parts:
     def __init__(self, module: nn.Module, flow: Flow) -> None:
         self.modules = dict(module.named_modules())
         self.flow, self.recording = flow, flow.recording
+        counted = (call.op != UNCOUNTED for call in self.recording.calls)
+        self._counted = list(accumulate(counted, initial=0))  # numbers of calls as a structure has them
         self.visits: dict[str, list[Visit]] = defaultdict(list)
         order = sorted(self.recording.visits, key=lambda v: (v.start, -v.end, v.module.count(".")))
         for visit in order:  # outer ones first
@@ -137,7 +140,8 @@ class _Parts:
             raise _No(f"`{shared}` is also used outside it")
         handing = self._handing(visit, given, main)
         calls = self.recording.calls[visit.start : visit.end]
-        return _Candidate(name, visit, additions, handing, calls, one.shape)
+        numbers = self._counted[visit.start], self._counted[visit.end]
+        return _Candidate(name, additions, handing, calls, numbers, one.shape)
 
     def _shared(self, name: str) -> str:
         """A parameter or buffer of a module that another one holds too, "" if there is none."""
@@ -198,7 +202,7 @@ def _block(module: nn.Module, found: _Candidate, rows: Sequence[LayerCost]) -> B
         order=0,
         features=features,
         handing=found.handing,
-        calls=(found.visit.start, found.visit.end),
+        calls=found.numbers,
     )
 
 

@@ -73,7 +73,7 @@ def replace_modules(module: nn.Module, others: Mapping[nn.Module, nn.Module]) ->
     """Put other modules in the places of some that the network holds, under each of their names, in place."""
     for parent in list(module.modules()):
         for name, child in parent._modules.items():
-            if child in others:
+            if child is not None and child in others:
                 parent._modules[name] = others[child]
 
 

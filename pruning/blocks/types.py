@@ -67,7 +67,8 @@ class Block:
         features: the dimension of its input along which one position's values lie: 1 for images (b, C, H, W),
             -1 for tokens (b, n, d).
         handing: how its stand-in answers.
-        calls: of the recorded forward pass it makes those from the first number to before the second.
+        calls: of the recorded forward pass it makes those from the first number to before the second, as
+            `groups.Structure` numbers them.
     """
 
     id: str

@@ -159,6 +159,13 @@ class Nested(nn.Module):
         return self.head(self.layers(self.outer(x)))
 
 
+class Detached(nn.Module):
+    """A call that recordings do not count."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.detach()
+
+
 @net(TOKENS, "layers.0", "layers.1")
 class Averages(nn.Module):
     """A stream of channels that norms average over, before, in and behind the blocks, and work in place."""
@@ -166,11 +173,11 @@ class Averages(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.stem, self.before, self.head = nn.Linear(12, 12), nn.LayerNorm(12), nn.Linear(12, 4)
-        parts = [nn.Sequential(nn.LayerNorm(12), perceptron()) for _ in range(2)]
+        parts = [nn.Sequential(nn.LayerNorm(12), Detached(), perceptron()) for _ in range(2)]
         self.layers, self.behind = nn.Sequential(*map(Plus, parts)), nn.LayerNorm(12)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.layers(self.before(self.stem(x))).relu_()
+        x = self.layers(self.before(self.stem(x)).detach()).relu_()
         return self.head(self.behind(x).mean(1))
 
 
