@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from pruning.blocks.path import Flow, has_attention
-from pruning.blocks.skip import drop_blocks
+from pruning.blocks.skip import put_skips
 from pruning.blocks.types import Block, BlockKind, BlockStructure, FixedBlock, Handing
 from pruning.cost import CostModel, LayerCost
 from pruning.groups import Structure
@@ -220,13 +220,14 @@ def _failing(module: nn.Module, inputs: tuple[Any, ...], blocks: Sequence[Block]
     """The blocks without which the network does not run, each with the first line of what it says."""
 
     def trouble(dropped: Sequence[Block]) -> str:
+        probe = private_copy(module)  # shares its memory
+        put_skips(probe, dropped)
         try:
-            drop_blocks(probe, dropped)(*inputs)
+            probe(*inputs)
         except Exception as error:
             return (str(error).strip() or type(error).__name__).splitlines()[0]
         return ""
 
-    probe = private_copy(module)
     if not trouble(blocks):
         return {}
     return {block.id: cause for block in blocks if (cause := trouble([block]))}

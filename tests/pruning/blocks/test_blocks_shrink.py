@@ -237,7 +237,7 @@ HUGGING = ["Swin", "BERT", "Qwen2", "T5"]
 @pytest.mark.parametrize("name", HUGGING)
 def test_architectures_of_hugging_face(name: str) -> None:
     pytest.importorskip("transformers")
-    from tests.pruning.huggingface import NETWORKS
+    from huggingface import NETWORKS
 
     module, inputs = NETWORKS[name](0)
     module = module.double()
@@ -250,7 +250,7 @@ def test_architectures_of_hugging_face(name: str) -> None:
 
 def test_a_decoder_without_a_layer_is_the_one_with_a_shorter_list() -> None:
     pytest.importorskip("transformers")
-    from tests.pruning.huggingface import NETWORKS
+    from huggingface import NETWORKS
 
     module, inputs = NETWORKS["Llama"](0)
     found = find_blocks(module, inputs)
