@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from pruning.blocks import Block, BlockStructure, find_blocks
 from pruning.counts import kept_count, rounded_up
 from pruning.criteria import CRITERIA, across_groups
-from pruning.groups import Group, Structure, find_structure
+from pruning.groups import Grade, Group, Structure, find_structure
 from pruning.known_scores import KnownScores, weight_name
 from pruning.layers import WEIGHTED, inside
 from pruning.masks import keep_by_rank
@@ -82,6 +82,12 @@ class Plan:
     model: str | None = None
     blocks: tuple[Block, ...] = ()
 
+    @property
+    def grade(self) -> Grade:
+        """How the smaller network relates to the masked one, see `Group.grade`."""
+        groups = (self.structure.group(key) for key, keep in self.channels.items() if not bool(keep.all()))
+        return "statistics" if any(group.grade == "statistics" for group in groups) else "exact"
+
     @cached_property
     def channels(self) -> dict[str, Tensor]:
         """Group id -> (size,) bool; without groups that go with a dropped block."""
@@ -137,7 +143,7 @@ def make_plan(
             layers for masks.
         example_inputs: positional arguments of its forward.
         task: for criteria that need calibration data.
-        structure: of this network, if already found.
+        structure: of this network, if already found; else by the recipe's choices.
         scores: if already known: group id -> (size,), parameter name -> shape of the weight; higher = keep.
             What is missing is computed.
         blocks: of this network, if already found; needed only for "layer".
@@ -145,7 +151,7 @@ def make_plan(
         ValueError: an unknown key, a granularity that its key does not have, a criterion that is unknown or
             needs data that was not given, or scores of the wrong shape.
     """
-    structure = structure or find_structure(module, example_inputs)
+    structure = structure or find_structure(module, example_inputs, recipe.choices)
     channel = {key: rule for key, rule in recipe.rules.items() if rule.granularity == "channel"}
     weight = {key: rule for key, rule in recipe.rules.items() if masks_weights(rule.granularity)}
     groups = {key: _group(structure, key) for key in channel}

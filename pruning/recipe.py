@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from pruning.groups.choices import Choices, Heads, Norms
 from pruning.sparsity import parse
 from pruning.sparsity.n_of_m import read_spelled
 
@@ -74,6 +75,7 @@ class Recipe(BaseModel):
             and not whole layers, which are switches).
         multiple_of: kept channel counts are rounded up to this multiple (1 = no rounding).
         seed: of the criteria that draw numbers (random).
+        heads, norms: how the groups of "channel" were found, as `pruning.groups.Choices` says.
         model: name of the architecture that the recipe was made for, if known.
         version: of this file format.
     """
@@ -84,8 +86,15 @@ class Recipe(BaseModel):
     scope: Scope = "layer"
     multiple_of: Annotated[int, Field(ge=1, le=1024)] = 1
     seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
+    heads: Heads = "whole"
+    norms: Norms = "exact"
     model: Annotated[str, Field(max_length=256)] | None = None
     version: Literal[1] = 1
+
+    @property
+    def choices(self) -> Choices:
+        """How the groups that the rules name are found."""
+        return Choices(self.heads, self.norms)
 
     def to_json(self) -> str:
         """This recipe as indented JSON, the same text for equal recipes whose rules are in the same order."""

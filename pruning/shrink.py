@@ -45,19 +45,34 @@ def shrink(module: nn.Module, plan: Plan, example_inputs: Sequence[Any]) -> nn.M
         ValueError: if the plan is for another network, or the smaller copy fails or answers differently.
     """
     masked = apply_masks(module, plan)
-    structure = without_blocks(plan.structure, plan.blocks)
+    return shrink_masked(masked, without_blocks(plan.structure, plan.blocks), plan.channels, example_inputs)
+
+
+def shrink_masked(
+    masked: nn.Module, structure: Structure, keep: Mapping[str, Tensor], example_inputs: Sequence[Any]
+) -> nn.Module:
+    """The last step of `shrink`: cut out what is already zero, and check the result.
+
+    Args:
+        masked: the network with zeros where units go, never changed.
+        structure: its groups.
+        keep: group id -> (size,) bool, True = keep; groups that are not named stay whole.
+        example_inputs: positional arguments of its forward.
+    Raises:
+        ValueError: as `shrink`.
+    """
     known = tuple(example_inputs)
 
     def reference(*given: Any) -> Any:
-        return masked_outputs(masked, given, structure, plan.channels)
+        return masked_outputs(masked, given, structure, keep)
 
     trials = [(given, _run(masked, given, _INPUTS, reference)) for given in (known, _random_like(known))]
 
     def check(small: nn.Module) -> None:
         for given, expected in trials:
-            _compare(expected, _run(small, given, _BAKED), module, plan.structure.precision)
+            _compare(expected, _run(small, given, _BAKED), masked, structure.precision)
 
-    return _first_right(_candidates(masked, structure, plan.channels, known), check)
+    return _first_right(_candidates(masked, structure, keep, known), check)
 
 
 def shrink_by_keep(
@@ -118,7 +133,7 @@ def _candidates(
         yield small
     if example_inputs is not None:
         try:
-            yield emit_graph(module, named_tensors(small), structure, keep, example_inputs)
+            yield emit_graph(module, small, structure, keep, example_inputs)
         except (NoGraph, ValueError):
             return
 
@@ -143,21 +158,21 @@ def _cut(module: nn.Module, structure: Structure, keep: Mapping[str, Tensor]) ->
     tensors = named_tensors(module)
     # Copying finds the cut tensors in place of the whole ones; those of several names stay shared.
     memo: dict[int, Any] = {
-        id(tensors[name]): _sliced(tensors[name], dims) for name, dims in _survivors(structure, keep).items()
+        id(tensors[name]): _sliced(tensors[name], dims) for name, dims in survivors(structure, keep).items()
     }
     return copy.deepcopy(module, memo)
 
 
-def _survivors(structure: Structure, keep: Mapping[str, Tensor]) -> dict[str, dict[int, Tensor]]:
-    """Tensor name -> dimension -> (n,) bool, True = stays."""
-    survivors: dict[str, dict[int, Tensor]] = {}
+def survivors(structure: Structure, keep: Mapping[str, Tensor]) -> dict[str, dict[int, Tensor]]:
+    """What is cut: parameter or buffer -> dimension -> (n,) bool, True = stays."""
+    found: dict[str, dict[int, Tensor]] = {}
     for name, mask in keep.items():
         for member in structure.group(name).members:
-            dims = survivors.setdefault(member.parameter, {})
+            dims = found.setdefault(member.parameter, {})
             size = structure.shapes[member.parameter][member.dim]
             stays = dims.setdefault(member.dim, torch.ones(size, dtype=torch.bool))
             stays[member.index[~mask].flatten()] = False
-    return survivors
+    return found
 
 
 def _sliced(tensor: Tensor, dims: Mapping[int, Tensor]) -> Tensor:

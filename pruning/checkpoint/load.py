@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +15,8 @@ from pruning.checkpoint.layout import Form
 from pruning.checkpoint.read import MAX_BYTES, Source, check_finite, read_bytes
 from pruning.checkpoint.stored import Stored, read_stored
 from pruning.checkpoint.text import and_more, quoted, shape_text
-from pruning.groups import Structure, find_structure
+from pruning.groups import Choices, Structure, find_structure
+from pruning.masks import named_tensors
 from pruning.recipe import Recipe
 
 
@@ -58,7 +59,8 @@ def load_checkpoint(
         module: the dense architecture, its weights do not matter and it is not changed; needed only if the
             file's architecture is not built in.
         example_inputs: arguments of one forward of `module`; needed only with a `module` that is not built in
-            and a file whose channels or layers were removed.
+            and a file whose channels or layers were removed. The network that comes back has answered them
+            as the whole one does with zeros where channels are gone.
         max_bytes: larger files are refused by their size alone.
     Raises:
         ValueError: one sentence: not a checkpoint, damaged, changed, or of another architecture.
@@ -68,10 +70,11 @@ def load_checkpoint(
         raise ValueError("The file is not a .safetensors checkpoint, by its first bytes.")
     stored = read_stored(data, *read_container(data))
     dense = _architecture(stored.architecture) if module is None else copy.deepcopy(module)
-    pruned = _fitted(dense, stored, example_inputs)
+    fitted = _fitted(dense, stored, example_inputs)
     state, masks = stored.tensors()
     check_finite(state)
-    _check_kinds(pruned, state)
+    _check_kinds(fitted.module, state)
+    pruned = fitted.settled(state)
     pruned.load_state_dict(state, strict=True, assign=True)
     weights = {name.removesuffix(".weight"): mask for name, mask in masks.items()}
     return LoadedCheckpoint(
@@ -96,35 +99,83 @@ def _architecture(name: str) -> nn.Module:
         return build_model(name)
 
 
-def _fitted(dense: nn.Module, stored: Stored, example_inputs: tuple[Tensor, ...] | None) -> nn.Module:
+@dataclass(frozen=True)
+class _Fitted:
+    """The architecture with the shapes of the file's tensors, and how channels were cut out of it."""
+
+    module: nn.Module
+    whole: nn.Module
+    structure: Structure | None = None
+    keep: Mapping[str, Tensor] = field(default_factory=dict)
+    inputs: tuple[Tensor, ...] = ()
+
+    def settled(self, state: Mapping[str, Tensor]) -> nn.Module:
+        """The network whose attributes, such as head counts, give the right answers with these tensors."""
+        from pruning.shrink import shrink_masked
+
+        if self.structure is None:
+            return self.module
+        masked = _with_zeros(self.whole, self.structure, self.keep, state)
+        return shrink_masked(masked, self.structure, self.keep, self.inputs)
+
+
+def _fitted(dense: nn.Module, stored: Stored, example_inputs: tuple[Tensor, ...] | None) -> _Fitted:
     """The architecture with exactly the shapes of the file's tensors, sliced if need be.
 
     Shapes are compared before a packed tensor is unpacked: the file cannot claim more than the network has.
     """
     shapes = stored.shapes()
     structure = None
+    choices = stored.recipe.choices
     if stored.dropped:
         inputs = example_inputs or _example_inputs(stored.architecture)
-        dense, structure = _without(dense, stored.dropped, inputs)
+        dense, structure = _without(dense, stored.dropped, inputs, choices)
     _check_names(dense, shapes)
+    fitted = _Fitted(dense, dense)
     if _wrong(dense, shapes) and not all(bool(keep.all()) for keep in stored.channels.values()):
         inputs = example_inputs or _example_inputs(stored.architecture)
-        dense = _sliced(dense, stored.channels, structure or find_structure(dense, inputs))
-    wrong = _wrong(dense, shapes)
+        structure = structure or find_structure(dense, inputs, choices)
+        fitted = _Fitted(
+            _sliced(dense, stored.channels, structure), dense, structure, stored.channels, tuple(inputs)
+        )
+    wrong = _wrong(fitted.module, shapes)
     if wrong:
-        there = tuple(dense.state_dict()[wrong[0]].shape)
+        there = tuple(fitted.module.state_dict()[wrong[0]].shape)
         raise ValueError(
             f"The tensor {quoted(wrong[0])} has shape {shape_text(shapes[wrong[0]])}, but the architecture "
             f"keeps {shape_text(there)} of it{and_more(len(wrong))}."
         )
-    return dense
+    return fitted
+
+
+@torch.no_grad()
+def _with_zeros(
+    whole: nn.Module, structure: Structure, keep: Mapping[str, Tensor], state: Mapping[str, Tensor]
+) -> nn.Module:
+    """The whole architecture with the file's tensors where channels stay and zeros where they are gone."""
+    from pruning.shrink import survivors
+
+    masked, cut = copy.deepcopy(whole), survivors(structure, keep)
+    first = {
+        id(tensor): name for name, tensor in named_tensors(masked).items()
+    }  # of tensors with several names
+    for name, target in masked.state_dict(keep_vars=True).items():
+        dims = cut.get(first[id(target)], {})
+        if not dims:
+            target.copy_(state[name])
+            continue
+        stays = [dims.get(dim, torch.ones(n, dtype=torch.bool)) for dim, n in enumerate(target.shape)]
+        index = torch.meshgrid([torch.nonzero(mask).flatten() for mask in stays], indexing="ij")
+        target.fill_(first[id(target)] in structure.divisors)  # ones there
+        target[index] = state[name].to(target.dtype)
+    return masked
 
 
 def _without(
-    dense: nn.Module, dropped: Sequence[str], example_inputs: tuple[Tensor, ...]
+    dense: nn.Module, dropped: Sequence[str], example_inputs: tuple[Tensor, ...], choices: Choices
 ) -> tuple[nn.Module, Structure]:
     """The architecture without the blocks that the file drops, and its structure."""
-    structure = find_structure(dense, example_inputs)
+    structure = find_structure(dense, example_inputs, choices)
     found = find_blocks(dense, example_inputs, structure)
     blocks = sorted(map(found.block, dropped), key=lambda block: block.order)
     return drop_blocks(dense, blocks), without_blocks(structure, blocks)

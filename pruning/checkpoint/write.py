@@ -50,8 +50,15 @@ def save_checkpoint(
     Raises:
         ValueError: if the module does not fit the plan or holds NaN, or if the file cannot be written.
     """
-    target = Path(path)
-    data = checkpoint_bytes(module, plan, recipe, form=form, extra=extra)
+    return write_atomically(Path(path), checkpoint_bytes(module, plan, recipe, form=form, extra=extra))
+
+
+def write_atomically(target: Path, data: bytes) -> Path:
+    """Write a file whole or not at all.
+
+    Raises:
+        ValueError: in one sentence, if it cannot be written.
+    """
     part = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
     try:
         with part.open("xb") as file:

@@ -38,7 +38,7 @@ class _Version:
 
 def emit_graph(
     module: nn.Module,
-    small: Mapping[str, Tensor],
+    small: nn.Module,
     structure: Structure,
     keep: Mapping[str, Tensor],
     example_inputs: Sequence[Any],
@@ -47,7 +47,7 @@ def emit_graph(
 
     Args:
         module: the whole network.
-        small: its parameters and buffers by name, cut to what is kept.
+        small: a copy of it with parameters and buffers cut to what is kept, which need not run.
         structure: of the network, found on these inputs.
         keep: group id -> (size,) bool, True = keep.
         example_inputs: positional arguments of its forward.
@@ -110,9 +110,11 @@ class _Writer:
     """Writes the calls of two recordings, which differ in the batch alone, as one graph."""
 
     def __init__(
-        self, first: _Version, second: _Version, small: Mapping[str, Tensor], inputs: tuple[Any, ...]
+        self, first: _Version, second: _Version, small: nn.Module, inputs: tuple[Any, ...]
     ) -> None:
-        self.first, self.second, self.small = first, second, small
+        self.first, self.second = first, second
+        self.tensors = {**dict(small.named_parameters()), **dict(small.named_buffers())}
+        self.state = small.state_dict(keep_vars=True)
         self.inputs = inputs
         self.graph, self.root = fx.Graph(), nn.Module()
         self.nodes: dict[Ref, fx.Node] = {}
@@ -130,7 +132,10 @@ class _Writer:
         assert form is not None  # the pass ended
         self.graph.output(tree_unflatten([self._argument(leaf, leaf) for leaf in leaves], form))
         self.graph.lint()
-        return fx.GraphModule(self.root, self.graph, "PrunedGraph")
+        graph = fx.GraphModule(self.root, self.graph, "PrunedGraph")
+        for name, tensor in self.state.items():  # what the forward does not use, and second names
+            _hold(graph, name, tensor)
+        return graph
 
     def _placeholders(self) -> None:
         """One for each argument; tensors inside of lists and dicts are taken out of them."""
@@ -191,7 +196,7 @@ class _Writer:
         if ref not in self.nodes:
             info, twin = (v.recording.tensors[r.index] for v, r in ((self.first, ref), (self.second, other)))
             if info.parameter is not None:
-                self.nodes[ref] = self._attribute(info.parameter, self.small[info.parameter])
+                self.nodes[ref] = self._attribute(info.parameter, self.tensors[info.parameter])
             else:
                 if info.shape != twin.shape:
                     raise NoGraph("a constant depends on the size of the batch")
@@ -200,17 +205,24 @@ class _Writer:
         return self.nodes[ref]
 
     def _attribute(self, name: str, tensor: Tensor) -> fx.Node:
-        *path, own = name.split(".")
-        holder = self.root
-        for part in path:
-            if part not in holder._modules:
-                holder.add_module(part, nn.Module())
-            holder = holder.get_submodule(part)
-        if isinstance(tensor, nn.Parameter):
-            holder.register_parameter(own, tensor)
-        else:
-            holder.register_buffer(own, tensor)
+        _hold(self.root, name, tensor, persistent=name in self.state)
         return self.graph.get_attr(name)
+
+
+def _hold(root: nn.Module, name: str, tensor: Tensor, persistent: bool = True) -> None:
+    """Keep a tensor under its path, in modules that do nothing but hold."""
+    *path, own = name.split(".")
+    holder = root
+    for part in path:
+        if part not in holder._modules:
+            holder.add_module(part, nn.Module())
+        holder = holder.get_submodule(part)
+    if hasattr(holder, own):
+        return
+    if isinstance(tensor, nn.Parameter):
+        holder.register_parameter(own, tensor)
+    else:
+        holder.register_buffer(own, tensor, persistent=persistent)
 
 
 def _positional(function: Any, given: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:

@@ -184,6 +184,11 @@ class Structure:
         """Group id -> group."""
         return {group.id: group for group in self.groups}
 
+    @cached_property
+    def divisors(self) -> frozenset[str]:
+        """Parameters and buffers that the forward pass divides by."""
+        return frozenset(m.parameter for group in self.groups for m in group.members if m.divides)
+
     def group(self, name: str) -> Group:
         """The group of that id.
 

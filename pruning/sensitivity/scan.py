@@ -24,6 +24,7 @@ from pruning.masks import keep_by_rank, named_tensors, zero_units
 from pruning.plan import kept_count
 from pruning.recipe import Granularity
 from pruning.sensitivity.result import Measured, Scan, ScanPoint
+from pruning.shrink import shrink_masked
 from pruning.sparsity import Cut, LayerScores, masks_weights, parse, scored_as
 from pruning.statistics import Statistics, collect_statistics
 
@@ -102,7 +103,8 @@ def iter_scan(
 ) -> Walk:
     """A sensitivity scan to be walked point by point: `for point in iter_scan(...)`.
 
-    Channels are masked, not removed: the accuracy is the same, and nothing has to be rebuilt.
+    Channels are masked, not removed: the accuracy is the same, and nothing has to be rebuilt. Only groups
+    whose removal changes the statistics of norms are really removed.
 
     Args:
         module: the dense network; never changed.
@@ -137,7 +139,8 @@ def iter_scan(
     elif masks_weights(granularity):
         targets = _layers(module, task, granularity, criterion, example_inputs, scores, seed)
     else:
-        targets = _groups(module, task, criterion, example_inputs, structure, scores, seed)
+        structure = structure or find_structure(module, example_inputs)
+        targets = _groups(module, task, criterion, structure, scores, seed)
     if not targets:
         raise ValueError(
             f"Nothing in this network can be pruned by {granularity}, or the criterion {criterion!r} can "
@@ -158,7 +161,8 @@ def iter_scan(
         "ratios": wanted,
     }
     points = [point for point in known.points if point.ratio in wanted] if known else []
-    return Walk(module, targets, tuple(batches), about, stop or threading.Event(), points)
+    stop = stop or threading.Event()
+    return Walk(module, targets, tuple(batches), about, stop, points, structure, tuple(example_inputs))
 
 
 @dataclass
@@ -236,6 +240,8 @@ class Walk:
     about: dict
     stop: threading.Event
     points: list[ScanPoint] = field(default_factory=list)
+    structure: Structure | None = None
+    inputs: Sequence[Tensor] = ()
 
     def __post_init__(self) -> None:
         self._working = copy.deepcopy(self.module)
@@ -286,20 +292,32 @@ class Walk:
     @torch.no_grad()
     def _pruned(self, target: Target, keep: Tensor) -> Report | None:
         """Prune the working copy in place, measure, and make it whole again; None if stopped meanwhile."""
-        steps = measure(self._working, self.batches, self.about["n"], self.about["split"])
+        if target.group and target.group.grade == "statistics":
+            return self._measured_until_stopped(self._smaller(target.group, keep))
         held = self._working.get_submodule(target.key) if target.block else None
         try:
             if target.block:
                 put_skips(self._working, [target.block])
             else:
                 target.zero(self._tensors, keep)
-            last = deque(takewhile(lambda _: not self.stop.is_set(), steps), maxlen=1)
-            return last[0] if last and last[0].complete else None
+            return self._measured_until_stopped(self._working)
         finally:
             if held is not None:
                 replace_modules(self._working, {self._working.get_submodule(target.key): held})
             for name in target.tensors:
                 self._tensors[name].copy_(self._whole[name])
+
+    def _measured_until_stopped(self, module: nn.Module) -> Report | None:
+        steps = measure(module, self.batches, self.about["n"], self.about["split"])
+        last = deque(takewhile(lambda _: not self.stop.is_set(), steps), maxlen=1)
+        return last[0] if last and last[0].complete else None
+
+    def _smaller(self, group: Group, keep: Tensor) -> nn.Module:
+        """Really smaller, because its norms then average over other entries than a masked network's."""
+        assert self.structure is not None
+        masked = copy.deepcopy(self.module)
+        zero_units(named_tensors(masked), group, keep)
+        return shrink_masked(masked, self.structure, {group.id: keep}, self.inputs)
 
 
 def coarse_first(ratios: Sequence[float]) -> list[float]:
@@ -321,13 +339,12 @@ def _groups(
     module: nn.Module,
     task: Task,
     criterion: str,
-    example_inputs: Sequence[Tensor],
-    structure: Structure | None,
+    structure: Structure,
     scores: Mapping[str, Tensor] | None,
     seed: int,
 ) -> list[Target]:
     """The groups that the criterion can score."""
-    groups = (structure or find_structure(module, example_inputs)).groups
+    groups = structure.groups
     if scores is None:
         cannot = unscorable(module, groups, criterion)
         groups = tuple(group for group in groups if group.id not in cannot)

@@ -16,7 +16,15 @@ from small_nets import INPUTS, Net, channel_recipe, make_net, plan_for, stir
 from torch import nn
 
 import pruning
-from pruning.checkpoint import Side, check_batches, checkpoint_bytes, dense_size, loading_code, model_card, self_check
+from pruning.checkpoint import (
+    Side,
+    check_batches,
+    checkpoint_bytes,
+    dense_size,
+    loading_code,
+    model_card,
+    self_check,
+)
 from pruning.cost import CostModel
 from pruning.latency import Timing
 from pruning.models.loading import example_inputs

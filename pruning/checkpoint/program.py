@@ -1,0 +1,80 @@
+"""A pruned network as a program that needs no class at all: PyTorch's `.pt2`."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves, tree_map
+
+from pruning.checkpoint.write import write_atomically
+from pruning.evaluate import evaluating
+
+
+def save_program(path: Path | str, module: nn.Module, example_inputs: Sequence[Any]) -> Path:
+    """Write a network as a `.pt2` file, whole or not at all; `torch.export.load(path).module()` runs it.
+
+    Args:
+        path: of the file; its folder must exist. An existing file is replaced.
+        module: any network, pruned or not, never changed.
+        example_inputs: positional arguments of its forward, batch first.
+    Returns:
+        The path.
+    Raises:
+        ValueError: if torch.export cannot read the network, or the file cannot be written.
+    """
+    return write_atomically(Path(path), program_bytes(module, example_inputs))
+
+
+@torch.no_grad()
+def program_bytes(module: nn.Module, example_inputs: Sequence[Any]) -> bytes:
+    """The file that `save_program` writes, loaded again and compared: the same outputs, bit for bit.
+
+    The size of the batch stays open where torch.export can prove that any will do; else it is that of the
+    example inputs.
+
+    Raises:
+        ValueError: in one sentence, if the network cannot be exported or answers otherwise afterwards.
+    Source: torch.export, https://docs.pytorch.org/docs/stable/export.html
+    """
+    inputs = tuple(example_inputs)
+    failure: Exception | None = None
+    for shapes in (_open_batch(inputs), None):
+        try:
+            with evaluating(module):
+                data = _written(module, inputs, shapes)
+                _check(module, inputs, data)
+        except Exception as error:  # torch.export raises many kinds
+            failure = error
+        else:
+            return data
+    cause = (str(failure).strip() or type(failure).__name__).splitlines()[0][:300]
+    raise ValueError(f"This {type(module).__name__} cannot be written as a .pt2 program: {cause}")
+
+
+def _written(module: nn.Module, inputs: tuple[Any, ...], shapes: Any) -> bytes:
+    buffer = io.BytesIO()
+    # Inputs of two samples: torch.export takes sizes of one for constants.
+    program = torch.export.export(module, _twice(inputs) if shapes else inputs, dynamic_shapes=shapes)
+    torch.export.save(program, buffer)
+    return buffer.getvalue()
+
+
+def _open_batch(inputs: tuple[Any, ...]) -> Any:
+    batch = torch.export.Dim("batch")
+    return tree_map(lambda x: {0: batch} if isinstance(x, Tensor) and x.ndim else None, inputs)
+
+
+def _twice(inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+    return tree_map(lambda x: torch.cat([x, x]) if isinstance(x, Tensor) and x.ndim else x, inputs)
+
+
+def _check(module: nn.Module, inputs: tuple[Any, ...], data: bytes) -> None:
+    loaded = torch.export.load(io.BytesIO(data)).module()
+    for expected, got in zip(tree_leaves(module(*inputs)), tree_leaves(loaded(*inputs)), strict=True):
+        if isinstance(expected, Tensor) and not torch.equal(expected, got):
+            raise ValueError("it answers otherwise when loaded again.")
