@@ -21,7 +21,9 @@ from pruning.checkpoint import (
     load_checkpoint,
     loading_code,
     model_card,
+    program_bytes,
     save_checkpoint,
+    save_program,
     self_check,
 )
 from pruning.cost import Cost, CostModel
@@ -43,15 +45,16 @@ from pruning.evaluate import (
     paired_difference,
     wilson,
 )
-from pruning.groups import Group, Member, Structure, find_groups, find_structure
+from pruning.groups import Choices, Group, Member, Structure, find_groups, find_structure
 from pruning.latency import Timing, measure_latency, measure_layers
 from pruning.layers import Layer, find_layers, summary_text
 from pruning.masks import apply_masks
 from pruning.models import MODELS, LoadedModel, ModelSpec, build_model, load_model
 from pruning.plan import Plan, PlanEntry, make_plan
 from pruning.recipe import Recipe, Rule
+from pruning.reference import masked_outputs
 from pruning.sensitivity import LatencyScan, Scan, ScanPoint, iter_scan, latency_scan, scan_sensitivity
-from pruning.shrink import shrink
+from pruning.shrink import is_graph, shrink
 from pruning.statistics import Statistics, collect_statistics
 from pruning.tasks import TASKS, MissingData, Split, Task, load_task, set_data_dir
 
@@ -64,6 +67,7 @@ __all__ = [
     "Allocation",
     "Block",
     "BlockStructure",
+    "Choices",
     "Cost",
     "CostModel",
     "Criterion",
@@ -104,6 +108,7 @@ __all__ = [
     "find_layers",
     "find_structure",
     "flipped",
+    "is_graph",
     "iter_scan",
     "latency_scan",
     "load_checkpoint",
@@ -112,11 +117,14 @@ __all__ = [
     "loading_code",
     "lowest",
     "make_plan",
+    "masked_outputs",
     "measure_latency",
     "measure_layers",
     "model_card",
     "paired_difference",
+    "program_bytes",
     "save_checkpoint",
+    "save_program",
     "scan_sensitivity",
     "score_blocks",
     "score_groups",

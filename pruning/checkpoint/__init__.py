@@ -5,6 +5,7 @@ from pruning.checkpoint.check import SelfCheck, check_batches, self_check
 from pruning.checkpoint.code import loading_code
 from pruning.checkpoint.layout import FORMS, Form
 from pruning.checkpoint.load import LoadedCheckpoint, load_checkpoint
+from pruning.checkpoint.program import program_bytes, save_program
 from pruning.checkpoint.read import check_state_dict, read_state_dict
 from pruning.checkpoint.size import SizeModel, checkpoint_size, dense_size
 from pruning.checkpoint.write import checkpoint_bytes, save_checkpoint
@@ -24,7 +25,9 @@ __all__ = [
     "load_checkpoint",
     "loading_code",
     "model_card",
+    "program_bytes",
     "read_state_dict",
     "save_checkpoint",
+    "save_program",
     "self_check",
 ]

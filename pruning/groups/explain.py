@@ -24,11 +24,12 @@ _WHY = {
     "head": "a head needs its rows of query, key and value and its columns of the projection, in {where}",
     "split": "they are cut into equal pieces in {where}",
     "reshape": "they are reshaped into blocks that stay whole in {where}",
-    "inside": "queries and keys are multiplied over them in {where}",
+    "inside": "queries and keys are multiplied over it in {where}",
     "grouped heads": "several heads of queries share one of keys and values in {where}",
     "blocks": "norms over blocks of channels must stay equally wide in {where}",
     "pad": "zero channels are put beside them in {where}",
 }
+_TOLD: dict[Kind, tuple[str, ...]] = {"head": ("head", "grouped heads"), "inside-head": ("inside",)}
 _BLOCKS = ("grouped", "split", "reshape", "blocks")  # these alone tie entries of one layer to each other
 
 
@@ -38,11 +39,15 @@ _STATISTICS = "Means and variances over them are then taken over those that stay
 def explain(kind: Kind, members: Sequence[Member], notes: Sequence[Note], grade: Grade = "exact") -> str:
     """One or two sentences on why the members are coupled."""
     makers = _layers(members, "producer")
-    places = _places(notes)
+    places = _places(kind, notes)
     units = f"{_UNITS[kind][:1].upper()}{_UNITS[kind][1:]} of {_listing(makers)}"
     block = max((m.index.shape[1] for m in members if m.role == "producer"), default=1)
     blocks = [name for name in places if name in _BLOCKS]
-    if len(makers) > 1:
+    if kind == "recurrent unit":
+        text = f"{units} go with their row in each of {block} gates and with the state that they feed back."
+    elif kind == "inside-head":
+        text = f"The same entry of every head of {_listing(makers)} goes at once, because {_clauses(places)}."
+    elif len(makers) > 1:
         reasons = _clauses(places) or "the same layer reads them, or the same weight makes them"
         text = f"{_listing(makers)} are coupled because {reasons}."
     elif kind == "head":
@@ -70,15 +75,17 @@ def _followers(members: Sequence[Member]) -> str:
     return f"With them go {' and '.join(parts)}{each}." if parts else ""
 
 
-def _places(notes: Sequence[Note]) -> dict[str, list[str]]:
-    """Kind of operation -> module paths, kinds in a fixed order."""
+def _places(kind: Kind, notes: Sequence[Note]) -> dict[str, list[str]]:
+    """Kind of operation -> module paths, kinds in a fixed order; of attention only what makes it attention.
+
+    Reshapes into heads and the rotation of positions are part of the same story.
+    """
+    told = _TOLD.get(kind, tuple(_WHY))
     places: dict[str, list[str]] = {}
-    for kind in _WHY:
-        where = list(dict.fromkeys(note.scope for note in notes if note.kind == kind))
+    for name in told:
+        where = list(dict.fromkeys(note.scope for note in notes if note.kind == name))
         if where:
-            places[kind] = where
-    if "head" in places:  # the reshape into heads is part of the same story
-        places.pop("reshape", None)
+            places[name] = where
     return places
 
 
