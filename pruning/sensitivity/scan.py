@@ -8,28 +8,25 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import cached_property
 from itertools import takewhile
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
-from pruning.blocks import find_blocks, put_skips, replace_modules
-from pruning.criteria import CRITERIA, score_groups, score_weights, unscorable
+from pruning.blocks import put_skips, replace_modules
+from pruning.criteria import CRITERIA
 from pruning.evaluate import Batch, Report, measure, split_batches
 from pruning.groups import find_structure
-from pruning.layers import Layer, find_layers
-from pruning.masks import keep_by_rank, named_tensors, zero_units
-from pruning.plan import kept_count
+from pruning.masks import named_tensors, zero_units
 from pruning.recipe import Granularity
 from pruning.sensitivity.result import Measured, Scan, ScanPoint
+from pruning.sensitivity.targets import Target, blocks_of, groups_of, layers_of
 from pruning.shrink import shrink_masked
-from pruning.sparsity import Cut, LayerScores, masks_weights, parse, scored_as
-from pruning.statistics import Statistics, collect_statistics
+from pruning.sparsity import masks_weights, scored_as
 
 if TYPE_CHECKING:
-    from pruning.blocks import Block
     from pruning.groups import Group, Structure
     from pruning.tasks import Task
 
@@ -135,12 +132,12 @@ def iter_scan(
     if example_inputs is None:
         example_inputs = (task.validation[0][0].unsqueeze(0),)
     if granularity == "layer":
-        targets = _blocks(module, ratios, example_inputs, structure, scores)
+        targets = blocks_of(module, ratios, example_inputs, structure, scores)
     elif masks_weights(granularity):
-        targets = _layers(module, task, granularity, criterion, example_inputs, scores, seed)
+        targets = layers_of(module, task, granularity, criterion, example_inputs, scores, seed)
     else:
         structure = structure or find_structure(module, example_inputs)
-        targets = _groups(module, task, criterion, structure, scores, seed)
+        targets = groups_of(module, task, criterion, structure, scores, seed)
     if not targets:
         raise ValueError(
             f"Nothing in this network can be pruned by {granularity}, or the criterion {criterion!r} can "
@@ -163,67 +160,6 @@ def iter_scan(
     points = [point for point in known.points if point.ratio in wanted] if known else []
     stop = stop or threading.Event()
     return Walk(module, targets, tuple(batches), about, stop, points, structure, tuple(example_inputs))
-
-
-@dataclass
-class Target:
-    """One key of a scan: what it is made of, and what stays of it.
-
-    Args:
-        key: group id or layer name.
-        size: units or weights.
-        kept: ratio -> how many of them stay; weights may all go.
-        mask: how many stay -> bool, (size,) for a group, of the weight's shape for a layer; True = keep.
-        group: the group; None for a layer or block.
-        weight: qualified name of a layer's weight; "" for a group or block.
-        block: the block; None for a group or layer.
-    """
-
-    key: str
-    size: int
-    kept: Callable[[float], int]
-    mask: Callable[[int], Tensor]
-    group: Group | None = None
-    weight: str = ""
-    block: Block | None = None
-
-    @classmethod
-    def of_group(cls, group: Group, scores: Tensor) -> Target:
-        """A group, by the scores (size,) of its units."""
-        kept = partial(kept_count, group.size, minimum=group.minimum)
-        return cls(group.id, group.size, kept, partial(keep_by_rank, scores), group=group)
-
-    @classmethod
-    def of_layer(cls, layer: Layer, cut: Cut) -> Target:
-        """A layer, as a granularity cuts it."""
-        assert layer.weight is not None
-        return cls(layer.name, cut.size, cut.kept, cut.mask, weight=layer.weight)
-
-    @classmethod
-    def of_block(cls, block: Block) -> Target:
-        """A block, which stays or goes."""
-        kept, mask = partial(kept_count, 1, minimum=0), partial(torch.full, (1,))
-        return cls(block.id, 1, kept, mask, block=block)
-
-    @property
-    def tensors(self) -> set[str]:
-        """Names of the parameters and buffers that pruning changes."""
-        if self.block:
-            return set()
-        return {member.parameter for member in self.group.members} if self.group else {self.weight}
-
-    def zero(self, tensors: Mapping[str, Tensor], keep: Tensor) -> None:
-        """Set what is not kept to zero, in place.
-
-        Args:
-            tensors: the network's parameters and buffers by name.
-            keep: as `mask` gives it.
-        """
-        if self.group:
-            zero_units(tensors, self.group, keep)
-        else:
-            weight = tensors[self.weight]
-            weight.masked_fill_(~keep.to(weight.device), 0)
 
 
 @dataclass
@@ -333,76 +269,6 @@ def coarse_first(ratios: Sequence[float]) -> list[float]:
             result.append(ordered[middle])
             gaps += [(low, middle), (middle, high)]
     return result
-
-
-def _groups(
-    module: nn.Module,
-    task: Task,
-    criterion: str,
-    structure: Structure,
-    scores: Mapping[str, Tensor] | None,
-    seed: int,
-) -> list[Target]:
-    """The groups that the criterion can score."""
-    groups = structure.groups
-    if scores is None:
-        cannot = unscorable(module, groups, criterion)
-        groups = tuple(group for group in groups if group.id not in cannot)
-        statistics = _statistics(module, task, criterion)
-        scores = score_groups(module, groups, criterion, statistics=statistics, seed=seed)
-    return [
-        Target.of_group(group, scores[group.id])
-        for group in groups
-        if group.id in scores and group.size > group.minimum
-    ]
-
-
-def _layers(
-    module: nn.Module,
-    task: Task,
-    granularity: Granularity,
-    criterion: str,
-    example_inputs: Sequence[Tensor],
-    scores: Mapping[str, Tensor] | None,
-    seed: int,
-) -> list[Target]:
-    """The layers whose weights can be pruned by this granularity."""
-    sparsity = parse(granularity)
-    layers = [
-        layer
-        for layer in find_layers(module, example_inputs)
-        if layer.prunable and not sparsity.misfit(module.get_submodule(layer.name))
-    ]
-    if scores is None:
-        statistics = _statistics(module, task, criterion)
-        scores = score_weights(module, layers, criterion, statistics=statistics, seed=seed)
-    cutter = sparsity.prepare(module)
-    return [
-        Target.of_layer(
-            layer, cutter(LayerScores(module.get_submodule(layer.name), scores[layer.weight].cpu()))
-        )
-        for layer in layers
-        if layer.weight and layer.weight in scores
-    ]
-
-
-def _blocks(
-    module: nn.Module,
-    ratios: Sequence[float],
-    example_inputs: Sequence[Tensor],
-    structure: Structure | None,
-    scores: Mapping[str, Tensor] | None,
-) -> list[Target]:
-    """The blocks that can be dropped; those of `scores`, if given."""
-    if not set(ratios) <= {0, 1}:
-        raise ValueError("A layer is kept (0) or dropped (1); scan whole layers at ratio 1.")
-    blocks = find_blocks(module, example_inputs, structure).blocks
-    return [Target.of_block(block) for block in blocks if scores is None or block.id in scores]
-
-
-def _statistics(module: nn.Module, task: Task, criterion: str) -> Statistics | None:
-    needs = CRITERIA[criterion].needs
-    return collect_statistics(module, task, needs) if needs else None
 
 
 def _measured(report: Report) -> Measured:
