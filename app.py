@@ -1,13 +1,18 @@
-"""Pruning Explorer's entry: `streamlit run app.py`."""
+"""Pruning Explorer's entry: `streamlit run app.py`.
 
-import gc
+Streamlit imports this file once, for the server in `app`, and then runs it for every visitor, as `__main__`.
+"""
 
-gc.disable()  # collecting garbage while torch is imported makes the first page half a second later
-from ui import shell  # noqa: E402
+if __name__ == "__main__":
+    from ui import shell
 
-gc.enable()
+    page = shell.boot()
+    shell.model_bar()
+    page.run()
+    shell.settle()
+else:
+    from streamlit.starlette import App
 
-page = shell.boot()
-shell.model_bar()
-page.run()
-shell.settle()
+    from ui.preload import preloading
+
+    app = App(__file__, lifespan=preloading)
