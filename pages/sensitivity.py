@@ -11,7 +11,7 @@ shell.header(
     "Prune one layer or group at a time and measure: flat curves are safe to cut, steep ones are not.",
 )
 with shell.errors_here():
-    granularity, criterion, ratios, images = choice.draw(session)
+    granularity, choices, criterion, ratios, images = choice.draw(session)
     with shell.errors_here():
-        view.draw(session, granularity, criterion, ratios, images)
-    timing.draw(session, granularity, ratios)
+        view.draw(session, granularity, choices, criterion, ratios, images)
+    timing.draw(session, granularity, choices, ratios)

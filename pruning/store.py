@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, TypeVar
 import torch
 from torch import nn
 
+from pruning.groups.choices import DEFAULT, Choices
+
 if TYPE_CHECKING:
     from pruning.sensitivity import Scan
 
@@ -66,6 +68,7 @@ def scan_digest(
     ratios: Sequence[float],
     seed: int,
     n: int,
+    choices: Choices = DEFAULT,
 ) -> str:
     """Name a sensitivity scan by all that decides its result.
 
@@ -74,10 +77,13 @@ def scan_digest(
         task, split, granularity, criterion, seed: as given to the scan.
         ratios: in any order.
         n: images measured.
+        choices: how groups were found; only "channel" depends on them.
     Returns:
         32 hexadecimal digits.
     """
     parts = [FORMAT, weights, task, split, granularity, criterion, sorted(set(ratios)), seed, n]
+    if granularity == "channel" and choices != DEFAULT:
+        parts += [choices.heads, choices.norms]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
 
 
@@ -86,12 +92,14 @@ def save_scan(digest: str, scan: Scan) -> bool:
     return save("scans", digest, scan.to_json())
 
 
-def latest_digest(weights: str, *, task: str, granularity: str, criterion: str, seed: int) -> str:
+def latest_digest(
+    weights: str, *, task: str, granularity: str, criterion: str, seed: int, choices: Choices = DEFAULT
+) -> str:
     """Name the latest complete scan of its kind on validation images, whatever its ratios.
 
     Args:
         weights: `weights_digest` of the network.
-        task, granularity, criterion: as given to the scan.
+        task, granularity, criterion, choices: as given to the scan.
         seed: only the random criterion depends on it.
     """
     return scan_digest(
@@ -103,6 +111,7 @@ def latest_digest(weights: str, *, task: str, granularity: str, criterion: str, 
         ratios=(),
         seed=seed if criterion == "random" else 0,
         n=0,
+        choices=choices,
     )
 
 
@@ -114,10 +123,13 @@ def keep_scan(weights: str, scan: Scan) -> None:
         scan: complete or not.
     """
     kind = {"task": scan.task, "granularity": scan.granularity, "criterion": scan.criterion}
-    full = scan_digest(weights, **kind, split=scan.split, ratios=scan.ratios, seed=scan.seed, n=scan.n)
+    seed, choices = scan.seed, scan.choices
+    full = scan_digest(
+        weights, **kind, split=scan.split, ratios=scan.ratios, seed=seed, n=scan.n, choices=choices
+    )
     save_scan(full, scan)
     if scan.complete and scan.split == "validation":
-        save_scan(latest_digest(weights, **kind, seed=scan.seed), scan)
+        save_scan(latest_digest(weights, **kind, seed=seed, choices=choices), scan)
 
 
 def find_scan(digest: str) -> Scan | None:

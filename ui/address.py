@@ -11,11 +11,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import get_args
 
+from pruning.groups.choices import Heads, Norms
 from pruning.recipe import Scope
 from pruning.sparsity import masks_weights
 from ui.draft import Draft
 
-NAMES = ("model", "w", "g", "c", "s", "m", "seed", "r", "o")  # every parameter that is ours
+NAMES = ("model", "w", "g", "c", "s", "m", "seed", "h", "n", "r", "o")  # every parameter that is ours
 SCALE = 30_000  # ratios are whole multiples of 1/30000: exact for percent steps, and 15 bits hold them
 LOCKED = 0x8000  # the sixteenth bit
 MAX_CHARS = 16_000  # a longer ?r= is not ours
@@ -58,6 +59,7 @@ def parse(params: Mapping[str, str]) -> Address:
 
     blank = Draft()
     granularity, scope = params.get("g", ""), params.get("s", "")
+    heads, norms = params.get("h", ""), params.get("n", "")
     edited = granularity == "channel" or masks_weights(granularity)  # in the app; the engine knows more
     draft = Draft(
         granularity=granularity if edited else blank.granularity,
@@ -65,6 +67,8 @@ def parse(params: Mapping[str, str]) -> Address:
         scope=scope if scope in get_args(Scope) else blank.scope,  # type: ignore[arg-type]
         multiple_of=whole("m", 1, 1024, blank.multiple_of),
         seed=whole("seed", 0, 2**31 - 1, blank.seed),
+        heads=heads if heads in get_args(Heads) else blank.heads,  # type: ignore[arg-type]
+        norms=norms if norms in get_args(Norms) else blank.norms,  # type: ignore[arg-type]
     )
     return Address(
         model=matching("model", _NAME),
@@ -81,7 +85,7 @@ def write(
     """The query parameters that `parse` reads back; decisions left at their default are not written.
 
     Args:
-        keys: every key of this model and granularity in order, needed if there are ratios or locks.
+        keys: every key of this model, granularity and choices in order, needed if there are ratios or locks.
     """
     blank = Draft()
     wanted = {
@@ -92,6 +96,8 @@ def write(
         "s": draft.scope if draft.scope != blank.scope else "",
         "m": str(draft.multiple_of) if draft.multiple_of != blank.multiple_of else "",
         "seed": str(draft.seed) if draft.seed != blank.seed else "",
+        "h": draft.heads if draft.heads != blank.heads else "",
+        "n": draft.norms if draft.norms != blank.norms else "",
         "r": pack(draft.ratios, draft.locked, keys) if draft.ratios or draft.locked else "",
         "o": owner,
     }

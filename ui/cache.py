@@ -20,6 +20,7 @@ from pruning import MODELS, store
 from pruning.checkpoint import Form, SizeModel, checkpoint_bytes
 from pruning.explain import Comparison, compare
 from pruning.graph import Graph, find_graph
+from pruning.groups.choices import DEFAULT, Choices
 from pruning.live import LiveEvaluator
 from pruning.recipe import Granularity
 from pruning.sparsity import LayerScores, Stops, masks_weights, parse, scored_as
@@ -116,11 +117,15 @@ def layers(model_id: str) -> tuple[pruning.Layer, ...]:
     return tuple(pruning.find_layers(loaded.module, loaded.example_inputs))
 
 
-@_resource(max_entries=16)
-def structure(model_id: str) -> pruning.Structure:
+def structure(model_id: str, choices: Choices = DEFAULT) -> pruning.Structure:
     """Which channels are coupled, and why."""
+    return _structure(model_id, choices)
+
+
+@_resource(max_entries=32)
+def _structure(model_id: str, choices: Choices) -> pruning.Structure:
     loaded = model(model_id)
-    return pruning.find_structure(loaded.module, loaded.example_inputs)
+    return pruning.find_structure(loaded.module, loaded.example_inputs, choices)
 
 
 @_resource(max_entries=16)
@@ -131,16 +136,23 @@ def graph(model_id: str) -> Graph:
 
 
 @_resource(max_entries=16)
+def layer_graph(model_id: str) -> Graph:
+    """The same with every layer that has parameters: norms too."""
+    loaded = model(model_id)
+    return find_graph(loaded.module, loaded.example_inputs, every_layer=True)
+
+
+@_resource(max_entries=16)
 def summary(model_id: str) -> str:
     """torchinfo's table."""
     loaded = model(model_id)
     return pruning.summary_text(loaded.module, loaded.example_inputs)
 
 
-def keys(model_id: str, granularity: Granularity) -> tuple[str, ...]:
+def keys(model_id: str, granularity: Granularity, choices: Choices = DEFAULT) -> tuple[str, ...]:
     """What a ratio can be given for: group ids ("channel"), or names of layers that it fits."""
     if granularity == "channel":
-        return tuple(group.id for group in structure(model_id).groups)
+        return tuple(group.id for group in structure(model_id, choices).groups)
     misfit, module = parse(granularity).misfit, model(model_id).module
     names = (layer.name for layer in layers(model_id) if layer.prunable)
     return tuple(name for name in names if not misfit(module.get_submodule(name)))
@@ -151,17 +163,21 @@ def criterion_fits(name: str, granularity: Granularity) -> bool:
     return name in pruning.CRITERIA and scored_as(granularity) in pruning.CRITERIA[name].granularities
 
 
-@_resource(max_entries=16)
-def cost_model(model_id: str) -> pruning.CostModel:
+def cost_model(model_id: str, choices: Choices = DEFAULT) -> pruning.CostModel:
     """Exact parameters, MACs and bytes of any plan, in less than a millisecond."""
+    return _cost_model(model_id, choices)
+
+
+@_resource(max_entries=32)
+def _cost_model(model_id: str, choices: Choices) -> pruning.CostModel:
     loaded = model(model_id)
-    return pruning.CostModel(loaded.module, loaded.example_inputs, structure(model_id))
+    return pruning.CostModel(loaded.module, loaded.example_inputs, structure(model_id, choices))
 
 
 @_resource(max_entries=16)
-def size_model(model_id: str) -> SizeModel:
+def size_model(model_id: str, choices: Choices) -> SizeModel:
     """Exact bytes of any plan's checkpoint, in less than a millisecond."""
-    return SizeModel(model(model_id).module, structure(model_id))
+    return SizeModel(model(model_id).module, structure(model_id, choices))
 
 
 @_resource(max_entries=16)
@@ -172,19 +188,19 @@ def weights_digest(model_id: str) -> str:
 
 @_resource(max_entries=64)
 def score_histograms(
-    model_id: str, granularity: Granularity, criterion: str, seed: int = 0
+    model_id: str, granularity: Granularity, criterion: str, seed: int, choices: Choices
 ) -> dict[str, tuple[int, ...]]:
     """Group id or layer name -> counts of its scores in 28 bins, lowest first, for a small drawing."""
-    found = scores(model_id, granularity, criterion, seed)
+    found = scores(model_id, granularity, criterion, seed, choices)
     bins = {key: SortedScores(values).compact(28).counts for key, values in found.items()}
     return {key.removesuffix(".weight"): tuple(counts.tolist()) for key, counts in bins.items()}
 
 
 @_resource(max_entries=4)
-def live(model_id: str) -> LiveEvaluator:
+def live(model_id: str, choices: Choices) -> LiveEvaluator:
     """Measures recipes while they are edited; raises `MissingData` without data."""
-    loaded = model(model_id)
-    return LiveEvaluator(loaded.module, task(model_id), loaded.example_inputs, structure=structure(model_id))
+    loaded, found = model(model_id), structure(model_id, choices)
+    return LiveEvaluator(loaded.module, task(model_id), loaded.example_inputs, structure=found)
 
 
 @_resource(max_entries=16)
@@ -193,15 +209,21 @@ def statistics(model_id: str, needs: tuple[str, ...]) -> pruning.Statistics:
     return pruning.collect_statistics(model(model_id).module, task(model_id), frozenset(needs))
 
 
-@_resource(max_entries=64)
-def unscorable(model_id: str, granularity: Granularity, criterion: str) -> dict[str, str]:
+def unscorable(
+    model_id: str, granularity: Granularity, criterion: str, choices: Choices = DEFAULT
+) -> dict[str, str]:
     """Keys that a criterion cannot rank and that stay whole under it, each with the reason; usually none."""
-    if granularity != "channel":
-        return {}
-    return pruning.unscorable(model(model_id).module, structure(model_id).groups, criterion)
+    return _unscorable(model_id, criterion, choices) if granularity == "channel" else {}
 
 
-def scores(model_id: str, granularity: Granularity, criterion: str, seed: int = 0) -> dict[str, Tensor]:
+@_resource(max_entries=64)
+def _unscorable(model_id: str, criterion: str, choices: Choices) -> dict[str, str]:
+    return pruning.unscorable(model(model_id).module, structure(model_id, choices).groups, criterion)
+
+
+def scores(
+    model_id: str, granularity: Granularity, criterion: str, seed: int = 0, choices: Choices = DEFAULT
+) -> dict[str, Tensor]:
     """Scores, higher = keep: group id -> (size,) for "channel", else parameter name -> weight shape.
 
     Groups that the criterion cannot rank (`unscorable`) are left out.
@@ -209,17 +231,20 @@ def scores(model_id: str, granularity: Granularity, criterion: str, seed: int = 
     Raises:
         MissingData: if the criterion needs calibration data and there is none.
     """
-    return _scores(model_id, scored_as(granularity), criterion, seed)
+    kind = scored_as(granularity)
+    return _scores(model_id, kind, criterion, seed, choices if kind == "channel" else DEFAULT)
 
 
 @_resource(max_entries=32)
-def _scores(model_id: str, granularity: Granularity, criterion: str, seed: int) -> dict[str, Tensor]:
+def _scores(
+    model_id: str, granularity: Granularity, criterion: str, seed: int, choices: Choices
+) -> dict[str, Tensor]:
     needs = tuple(sorted(pruning.CRITERIA[criterion].needs))
     known = statistics(model_id, needs) if needs else None
     module = model(model_id).module
     if granularity == "channel":
-        cannot = unscorable(model_id, granularity, criterion)
-        groups = [group for group in structure(model_id).groups if group.id not in cannot]
+        cannot = unscorable(model_id, granularity, criterion, choices)
+        groups = [group for group in structure(model_id, choices).groups if group.id not in cannot]
         return pruning.score_groups(module, groups, criterion, statistics=known, seed=seed)
     return pruning.score_weights(module, layers(model_id), criterion, statistics=known, seed=seed)
 
@@ -263,7 +288,7 @@ def timings(model_id: str) -> dict[str, pruning.Timing]:
 @_resource(max_entries=16)
 def _plan(model_id: str, digest: str, _recipe: pruning.Recipe) -> pruning.Plan:
     way = {(rule.granularity, rule.criterion) for rule in _recipe.rules.values()}
-    known = scores(model_id, *way.pop(), _recipe.seed) if len(way) == 1 else None
+    known = scores(model_id, *way.pop(), _recipe.seed, _recipe.choices) if len(way) == 1 else None
     loaded = model(model_id)
     needs_task = known is None and any(pruning.CRITERIA[criterion].needs for _, criterion in way)
     return pruning.make_plan(
@@ -271,7 +296,7 @@ def _plan(model_id: str, digest: str, _recipe: pruning.Recipe) -> pruning.Plan:
         _recipe,
         example_inputs=loaded.example_inputs,
         task=task(model_id) if needs_task else None,
-        structure=structure(model_id),
+        structure=structure(model_id, _recipe.choices),
         scores=known,
     )
 

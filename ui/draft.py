@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from pruning.groups.choices import DEFAULT, Choices, Heads, Norms
 from pruning.recipe import Granularity, Recipe, Rule, Scope
 
 STEPS = 200  # undo steps kept; a draft is a few kilobytes
@@ -22,6 +23,7 @@ class Draft:
         seed: of the random criterion.
         ratios: key -> fraction asked to be removed, in (0, 1]; a key that is absent stays whole.
         locked: keys that presets and group moves leave alone.
+        heads, norms: how the groups of "channel" are found, as `pruning.Choices` says.
     """
 
     granularity: Granularity = "channel"
@@ -31,6 +33,13 @@ class Draft:
     seed: int = 0
     ratios: Mapping[str, float] = field(default_factory=dict)
     locked: frozenset[str] = frozenset()
+    heads: Heads = "whole"
+    norms: Norms = "exact"
+
+    @property
+    def choices(self) -> Choices:
+        """How groups are found; the default where none are pruned."""
+        return Choices(self.heads, self.norms) if self.granularity == "channel" else DEFAULT
 
     def recipe(self, model: str | None = None) -> Recipe:
         """The recipe that these decisions make."""
@@ -39,7 +48,13 @@ class Draft:
             for key, ratio in self.ratios.items()
         }
         return Recipe(
-            rules=rules, scope=self.scope, multiple_of=self.multiple_of, seed=self.seed, model=model
+            rules=rules,
+            scope=self.scope,
+            multiple_of=self.multiple_of,
+            seed=self.seed,
+            heads=self.choices.heads,
+            norms=self.choices.norms,
+            model=model,
         )
 
 

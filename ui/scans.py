@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import pruning
 from pruning import MODELS, Scan, store
+from pruning.groups.choices import DEFAULT, Choices
 from pruning.recipe import Granularity
 from ui import cache, uploads
 from ui.jobs import Job
@@ -21,9 +22,11 @@ _MOST = 64  # scans in memory
 _known: dict[str, Scan] = {}
 
 
-def latest(model_id: str, granularity: Granularity, criterion: str, seed: int = 0) -> Scan | None:
+def latest(
+    model_id: str, granularity: Granularity, criterion: str, seed: int = 0, choices: Choices = DEFAULT
+) -> Scan | None:
     """The last complete scan of this network by this criterion on validation data, or None."""
-    digest = _latest_digest(model_id, cache.weights_digest(model_id), granularity, criterion, seed)
+    digest = _latest_digest(model_id, cache.weights_digest(model_id), granularity, criterion, seed, choices)
     found = _known.get(digest) or store.find_scan(digest)
     if found is not None:
         _remember(digest, found)
@@ -40,7 +43,8 @@ def keep(model_id: str, weights: str, scan: Scan) -> None:
     """
     store.keep_scan(weights, scan)
     if scan.complete and scan.split == "validation":
-        _remember(_latest_digest(model_id, weights, scan.granularity, scan.criterion, scan.seed), scan)
+        how = scan.granularity, scan.criterion, scan.seed, scan.choices
+        _remember(_latest_digest(model_id, weights, *how), scan)
 
 
 def start(
@@ -49,6 +53,7 @@ def start(
     granularity: Granularity,
     criterion: str,
     seed: int = 0,
+    choices: Choices = DEFAULT,
     ratios: Sequence[float] = QUICK,
     limit: int | None = QUICK_IMAGES,
 ) -> Job:
@@ -58,8 +63,8 @@ def start(
         MissingData: if there is no data to measure on.
         ValueError: if the criterion cannot score this network.
     """
-    loaded, task, structure = cache.model(model_id), cache.task(model_id), cache.structure(model_id)
-    scores = cache.scores(model_id, granularity, criterion, seed)
+    loaded, task, structure = cache.model(model_id), cache.task(model_id), cache.structure(model_id, choices)
+    scores = cache.scores(model_id, granularity, criterion, seed, choices)
     weights = cache.weights_digest(model_id)
 
     def work(job: Job) -> Scan:
@@ -83,7 +88,7 @@ def start(
         keep(model_id, weights, found)
         return found
 
-    key = job_key(model_id, granularity, criterion, seed, ratios, limit)
+    key = job_key(model_id, granularity, criterion, seed, choices, ratios, limit)
     label = f"{MODELS[uploads.split_id(model_id)[0]].label}, {pruning.CRITERIA[criterion].label}"
     return cache.jobs().submit(owner, KIND, key, work, label=label)
 
@@ -93,16 +98,25 @@ def job_key(
     granularity: Granularity,
     criterion: str,
     seed: int = 0,
+    choices: Choices = DEFAULT,
     ratios: Sequence[float] = QUICK,
     limit: int | None = QUICK_IMAGES,
 ) -> str:
     """What finds the job of `start` with the same arguments."""
-    return repr((model_id, granularity, criterion, seed, tuple(ratios), limit))
+    return repr((model_id, granularity, criterion, seed, choices, tuple(ratios), limit))
 
 
-def _latest_digest(model_id: str, weights: str, granularity: Granularity, criterion: str, seed: int) -> str:
-    task = MODELS[uploads.split_id(model_id)[0]].task
-    return store.latest_digest(weights, task=task, granularity=granularity, criterion=criterion, seed=seed)
+def _latest_digest(
+    model_id: str, weights: str, granularity: Granularity, criterion: str, seed: int, choices: Choices
+) -> str:
+    return store.latest_digest(
+        weights,
+        task=MODELS[uploads.split_id(model_id)[0]].task,
+        granularity=granularity,
+        criterion=criterion,
+        seed=seed,
+        choices=choices,
+    )
 
 
 def _remember(digest: str, scan: Scan) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 import streamlit as st
 
 from pruning import MODELS, Recipe, Report
+from pruning.groups.choices import Choices
 from pruning.recipe import Granularity, Scope
 from pruning.sparsity import scored_as
 from ui import address, cache, draft, uploads
@@ -88,6 +89,16 @@ class Session:
         return self.draft.seed
 
     @property
+    def choices(self) -> Choices:
+        """How the groups are found that channels are pruned by."""
+        return self.draft.choices
+
+    @property
+    def how(self) -> tuple[Granularity, str, int, Choices]:
+        """What scores and scans depend on: granularity, criterion, seed, choices."""
+        return self.granularity, self.criterion, self.seed, self.choices
+
+    @property
     def ratios(self) -> Mapping[str, float]:
         """Key -> pruning ratio; keys that stay whole are absent."""
         return self.draft.ratios
@@ -103,12 +114,12 @@ class Session:
     @property
     def keys(self) -> tuple[str, ...]:
         """Every key that a ratio can be given for, in the network's order."""
-        return cache.keys(self.model_id, self.granularity)
+        return cache.keys(self.model_id, self.granularity, self.choices)
 
     @property
     def whole(self) -> Mapping[str, str]:
         """Keys that the criterion cannot rank and that therefore stay whole -> the reason; usually none."""
-        return cache.unscorable(self.model_id, self.granularity, self.criterion)
+        return cache.unscorable(self.model_id, self.granularity, self.criterion, self.choices)
 
     @property
     def free(self) -> tuple[str, ...]:
@@ -140,9 +151,9 @@ class Session:
         self._settle(History(kept))
 
     def set(self, **decisions: Any) -> None:
-        """Change decisions by name, as one undo step; a new granularity starts without ratios and locks."""
+        """Change decisions by name, as one undo step; other keys start without ratios and locks."""
         after = replace(self.draft, **decisions)
-        if after.granularity != self.granularity:
+        if (after.granularity, after.choices) != (self.granularity, self.choices):
             after = replace(after, ratios=decisions.get("ratios", {}), locked=frozenset())
         self._settle(draft.change(self.history, after))
 
@@ -242,6 +253,16 @@ def value(key: str, default: Any = None) -> Any:
     return st.session_state.get(key, default)
 
 
+def put(key: str, chosen: Any) -> None:
+    """Give the widget with this key another value, from a callback of a second one."""
+    st.session_state[key] = chosen
+
+
+def asked(name: str) -> str | None:
+    """What the page's address says of a widget of that name; Streamlit drops what is not among its options."""
+    return st.query_params.get(name)
+
+
 def _restore(found: address.Address) -> Session:
     """A session as the address describes it, as far as that can be had."""
     restored = Session(owner=found.owner)
@@ -259,7 +280,7 @@ def _restore(found: address.Address) -> Session:
     if now != Draft() and not cache.criterion_fits(now.criterion, now.granularity):
         now = Draft()
     if found.packed:
-        opened = address.unpack(found.packed, cache.keys(restored.model_id, now.granularity))
+        opened = address.unpack(found.packed, cache.keys(restored.model_id, now.granularity, now.choices))
         if opened:
             now = replace(now, ratios=opened[0], locked=opened[1])
         else:
@@ -279,7 +300,7 @@ def _decisions(recipe: Recipe, model_id: str) -> dict[str, Any]:
     if not cache.criterion_fits(criterion, granularity):
         part = scored_as(granularity)
         raise ValueError(f"The recipe's criterion {criterion[:80]!r} is unknown, or cannot rank a {part}.")
-    unknown = set(recipe.rules) - set(cache.keys(model_id, granularity))
+    unknown = set(recipe.rules) - set(cache.keys(model_id, granularity, recipe.choices))
     if unknown:
         raise ValueError(f"The recipe names {min(unknown)[:80]!r}, which this network does not have.")
     return {
@@ -288,5 +309,7 @@ def _decisions(recipe: Recipe, model_id: str) -> dict[str, Any]:
         "scope": recipe.scope,
         "multiple_of": recipe.multiple_of,
         "seed": recipe.seed,
+        "heads": recipe.heads,
+        "norms": recipe.norms,
         "ratios": draft.clean({key: rule.ratio for key, rule in recipe.rules.items()}),
     }

@@ -9,6 +9,7 @@ from typing import Annotated, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from pruning.groups.choices import Choices, Heads, Norms
 from pruning.recipe import Granularity
 
 MAX_JSON_CHARS = 64_000_000  # a scan of 1,000 keys at 20 ratios is 4 MB
@@ -59,6 +60,7 @@ class Scan(BaseModel):
         task: name of the task.
         split: name of the split that was measured on.
         granularity, criterion, seed: how the keys were pruned.
+        heads, norms: how the groups of "channel" were found, as `pruning.Choices` says.
         n: images measured for each point.
         classes: of the task.
         keys: what was scanned, in the network's order.
@@ -82,6 +84,8 @@ class Scan(BaseModel):
     ratios: tuple[Share, ...]
     dense: Measured
     points: tuple[ScanPoint, ...]
+    heads: Heads = "whole"
+    norms: Norms = "exact"
     version: Literal[1] = 1
 
     @model_validator(mode="after")
@@ -95,6 +99,11 @@ class Scan(BaseModel):
         if len({(point.key, point.ratio) for point in self.points}) < len(self.points):
             raise ValueError("a point occurs twice")
         return self
+
+    @property
+    def choices(self) -> Choices:
+        """How the groups were found."""
+        return Choices(self.heads, self.norms)
 
     @property
     def complete(self) -> bool:

@@ -19,6 +19,7 @@ from pruning.blocks import put_skips, replace_modules
 from pruning.criteria import CRITERIA
 from pruning.evaluate import Batch, Report, measure, split_batches
 from pruning.groups import find_structure
+from pruning.groups.choices import DEFAULT
 from pruning.masks import named_tensors, zero_units
 from pruning.recipe import Granularity
 from pruning.sensitivity.result import Measured, Scan, ScanPoint
@@ -111,7 +112,8 @@ def iter_scan(
             `pruning.sparsity` ("weight", "n:4", "16x1", "pattern") the weights of layers.
         criterion: name of an entry of `CRITERIA`; the lowest scores go first.
         example_inputs: of the network's forward; the task's first image if None.
-        structure: of the network; found if None. Only for "channel" and "layer".
+        structure: of the network, by the choices that the scan is for; found by the default ones if None.
+            Only for "channel" and "layer".
         scores: as `score_groups` or `score_weights` gives them; computed if None.
         split: what to measure on. Scans are for tuning, so the test split is refused.
         limit: measure only the first `limit` images.
@@ -145,6 +147,7 @@ def iter_scan(
         )
     n, batches = split_batches(task, split, batch_size=BATCH, limit=limit)
     wanted = tuple(sorted(set(map(float, ratios))))
+    choices = structure.choices if granularity == "channel" and structure else DEFAULT
     about = {
         "model": getattr(module, "architecture", None),
         "task": task.name,
@@ -156,6 +159,8 @@ def iter_scan(
         "classes": len(task.classes),
         "keys": tuple(target.key for target in targets),
         "ratios": wanted,
+        "heads": choices.heads,
+        "norms": choices.norms,
     }
     points = [point for point in known.points if point.ratio in wanted] if known else []
     stop = stop or threading.Event()

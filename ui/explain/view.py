@@ -206,7 +206,7 @@ def _sample(session: Session, images: Sequence[int], found: Comparison, place: i
 def conductance(session: Session) -> None:
     """Conductance of one group's units, and the offer to prune by it."""
     criterion = pruning.CRITERIA["conductance"]
-    scores = cache.scores(session.model_id, "channel", "conductance")
+    scores = cache.scores(session.model_id, "channel", "conductance", choices=session.choices)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         group = st.selectbox("Group", list(scores), key="group", bind="query-params", width=320)
         st.button(

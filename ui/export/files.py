@@ -45,7 +45,8 @@ def write(session: Session, choice: Choice) -> Export:
             data), or holds values that no file may have.
     """
     data = cache.exported(choice.model_id, choice.recipe, choice.form)
-    plan, costs = cache.plan(choice.model_id, choice.recipe), cache.cost_model(choice.model_id)
+    plan = cache.plan(choice.model_id, choice.recipe)
+    costs = cache.cost_model(choice.model_id, choice.recipe.choices)
     kept = {key: int(keep.sum()) for key, keep in plan.channels.items()}
     nonzero = {key: int(keep.sum()) for key, keep in plan.weights.items()}
     state = "pruned" if choice.recipe.rules else "dense"
@@ -63,7 +64,8 @@ def predicted_size(choice: Choice) -> int:
     plan = cache.plan(choice.model_id, choice.recipe)
     kept = {key: int(keep.sum()) for key, keep in plan.channels.items()}
     nonzero = {key: int(keep.sum()) for key, keep in plan.weights.items()}
-    return cache.size_model(choice.model_id).size(choice.recipe, kept, nonzero, form=choice.form)
+    sizes = cache.size_model(choice.model_id, choice.recipe.choices)
+    return sizes.size(choice.recipe, kept, nonzero, form=choice.form)
 
 
 def texts(session: Session, export: Export, choice: Choice, measured: Measured) -> dict[str, str]:

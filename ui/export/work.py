@@ -235,7 +235,8 @@ def _stages(choice: Choice) -> list[_Stage]:
 
     stages = [_Stage("load", 0.0, load)]
     if test is not None:
-        costs, task, reports = cache.cost_model(name), cache.task(name), cache.dense_reports(name)
+        costs = cache.cost_model(name, recipe.choices)
+        task, reports = cache.task(name), cache.dense_reports(name)
         dense = cache.model(name).module
         kept = {key: int(keep.sum()) for key, keep in cache.plan(name, recipe).channels.items()}
         one = 0.0 if "test" in reports else costs.dense.macs * len(test)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 import pruning
-from ui import cache, granularity, state
+from ui import cache, granularity, state, ways
 from ui.prune import presets
 from ui.state import Session
 
@@ -18,6 +18,8 @@ def draw(session: Session) -> None:
     """One line of controls above the figures."""
     with st.container(horizontal=True, vertical_alignment="bottom", key="prune-controls"):
         _granularity(session)
+        if session.granularity == "channel":
+            _choices(session)
         _criterion(session)
         _scope(session)
         _rounding(session)
@@ -45,6 +47,30 @@ def _granularity(session: Session) -> None:
         help=granularity.help_text(session.granularity),
         **state.tie("granularity", session.granularity, choose),
     )
+
+
+def _choices(session: Session) -> None:
+    """How groups are found, where it makes a difference."""
+    if ways.heads_matter(session.model_id, session.choices):
+        st.selectbox(
+            "Heads",
+            list(ways.HEADS),
+            format_func=ways.HEADS.__getitem__,
+            filter_mode=None,
+            width=150,
+            help=f"{ways.HEADS_HELP} {ways.ANEW}",
+            **state.bind("heads"),
+        )
+    if ways.norms_matter(session.model_id, session.choices):
+        st.selectbox(
+            "Residual stream",
+            list(ways.NORMS),
+            format_func=ways.NORMS.__getitem__,
+            filter_mode=None,
+            width=150,
+            help=f"{ways.NORMS_HELP} {ways.ANEW}",
+            **state.bind("norms"),
+        )
 
 
 def _criterion(session: Session) -> None:

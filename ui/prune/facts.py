@@ -55,7 +55,7 @@ def of(session: Session) -> Facts:
     Raises:
         ValueError: if the criterion cannot score this network (`MissingData` if it lacks calibration data).
     """
-    scan = scans.latest(session.model_id, session.granularity, session.criterion, session.seed)
+    scan = scans.latest(session.model_id, *session.how)
     return count(session.model_id, session.recipe, scan)
 
 
@@ -65,7 +65,8 @@ def count(model_id: str, recipe: Recipe, scan: Scan | None = None) -> Facts:
     kept = {entry.key: entry.kept for entry in plan.entries}
     masked = bool(plan.weights)
     counts = {"nonzero" if masked else "kept": kept}
-    costs, sizes = cache.cost_model(model_id), cache.size_model(model_id)
+    costs = cache.cost_model(model_id, recipe.choices)
+    sizes = cache.size_model(model_id, recipe.choices)
     got = {entry.key: 1 - entry.kept / entry.size for entry in plan.entries}
     return Facts(
         recipe=recipe,

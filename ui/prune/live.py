@@ -46,7 +46,7 @@ def figures() -> None:
 def _accuracy(session: Session, now: Facts) -> None:
     """The accuracy card, refined after every batch."""
     try:
-        evaluator = cache.live(session.model_id)
+        evaluator = cache.live(session.model_id, session.choices)
     except pruning.MissingData as error:
         st.html(cards.no_accuracy(now, str(error)))
         return
@@ -70,7 +70,7 @@ def _pairs(
             yield whole, whole
         return
     whole = next(dense)
-    scores = cache.scores(session.model_id, session.granularity, session.criterion, session.seed)
+    scores = cache.scores(session.model_id, *session.how)
     for report in evaluator.reports(now.recipe, scores):
         yield whole, report
         while whole.n < report.n:

@@ -25,7 +25,7 @@ KINDS: dict[str, str] = {"all": "All", "lost": "Lost", "gained": "Gained", "othe
 
 def draw(session: Session, now: Facts) -> None:
     """The confusion-matrix difference and the flipped images, once the measurement is complete."""
-    evaluator, task = cache.live(session.model_id), cache.task(session.model_id)
+    evaluator, task = cache.live(session.model_id, session.choices), cache.task(session.model_id)
     dense = evaluator.known_dense
     pruned = dense if now.untouched else evaluator.known(now.recipe)
     if dense is None or pruned is None:

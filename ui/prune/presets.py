@@ -18,7 +18,7 @@ Measure = Literal["units", "parameters", "MACs"]
 
 def offered(session: Session) -> dict[str, str]:
     """Allocation name -> why it cannot be used now, "" if it can; only those of this granularity."""
-    scan = scans.latest(session.model_id, session.granularity, session.criterion, session.seed)
+    scan = scans.latest(session.model_id, *session.how)
     return {
         name: "" if "scan" not in entry.needs or scan else "It needs a sensitivity scan by this criterion."
         for name, entry in pruning.ALLOCATIONS.items()
@@ -57,9 +57,9 @@ def ratios(session: Session, name: str, target: float, of: Measure) -> dict[str,
 def _evidence(session: Session, keys: Sequence[str]) -> Evidence:
     """What the allocations look at, for these keys."""
     model_id = session.model_id
-    scores = cache.scores(model_id, session.granularity, session.criterion, session.seed)
+    scores = cache.scores(model_id, *session.how)
     if session.granularity == "channel":
-        groups = cache.structure(model_id).by_id
+        groups = cache.structure(model_id, session.choices).by_id
         scores = across_groups(scores, session.criterion)
         sizes, shapes = {key: groups[key].size for key in keys}, {}
         minimum = {key: groups[key].minimum for key in keys}
@@ -69,13 +69,13 @@ def _evidence(session: Session, keys: Sequence[str]) -> Evidence:
         sizes = {key: scores[key].numel() for key in keys}
         shapes = {key: layers[key].weight_shape for key in keys}
         minimum = dict.fromkeys(keys, 0)
-    scan = scans.latest(model_id, session.granularity, session.criterion, session.seed)
+    scan = scans.latest(model_id, *session.how)
     return Evidence(sizes, {key: scores[key] for key in keys}, scan, shapes, minimum)
 
 
 def _amount(session: Session, ratios: Mapping[str, float], of: Measure) -> int:
     """Parameters (not counting zeros) or MACs of the network at some ratios, exactly as the plan counts."""
-    costs = cache.cost_model(session.model_id)
+    costs = cache.cost_model(session.model_id, session.choices)
     stops = cache.stops(session.model_id, session.granularity, session.criterion, session.seed)
     if stops and (session.scope == "layer" or granularity.ranked_alone(session.granularity)):
         cost = costs.cost(nonzero=granularity.kept(stops, ratios))
@@ -85,8 +85,8 @@ def _amount(session: Session, ratios: Mapping[str, float], of: Measure) -> int:
         loaded.module,
         session.recipe_of(ratios),
         example_inputs=loaded.example_inputs,
-        structure=cache.structure(session.model_id),
-        scores=cache.scores(session.model_id, session.granularity, session.criterion, session.seed),
+        structure=cache.structure(session.model_id, session.choices),
+        scores=cache.scores(session.model_id, *session.how),
     )
     kept = {entry.key: entry.kept for entry in plan.entries}
     cost = costs.cost(kept) if session.granularity == "channel" else costs.cost(nonzero=kept)

@@ -18,13 +18,14 @@ COUNTED = ("channel", "weight")  # granularities whose counts the board finds by
 def of(session: Session, facts: Facts) -> list[Row]:
     """One row for each coupled group or prunable layer, in the network's order."""
     if session.granularity == "channel":
-        return [_group_row(session, facts, group) for group in cache.structure(session.model_id).groups]
+        groups = cache.structure(session.model_id, session.choices).groups
+        return [_group_row(session, facts, group) for group in groups]
     layers = {layer.name: layer for layer in cache.layers(session.model_id)}
     return [_layer_row(session, facts, layers[key]) for key in session.keys]
 
 
 def _group_row(session: Session, facts: Facts, group: Group) -> Row:
-    costs = cache.cost_model(session.model_id)
+    costs = cache.cost_model(session.model_id, session.choices)
     without = costs.cost({group.id: 0})
     return Row(
         key=group.id,
@@ -62,7 +63,7 @@ def _layer_row(session: Session, facts: Facts, layer: Layer) -> Row:
 def _moving(session: Session, facts: Facts, key: str) -> dict:
     """What a row says about the decisions: ratio, lock, histogram, curve, count."""
     kept = {entry.key: entry.kept for entry in facts.plan.entries}
-    bins = cache.score_histograms(session.model_id, session.granularity, session.criterion, session.seed)
+    bins = cache.score_histograms(session.model_id, *session.how)
     scan = facts.scan
     points = scan.curve(key) if scan and key in scan.keys else ()
     return {

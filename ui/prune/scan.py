@@ -53,13 +53,13 @@ def _offer(drawn_busy: bool) -> None:
 
 
 def _job(session: Session) -> Job | None:
-    key = scans.job_key(session.model_id, session.granularity, session.criterion, session.seed)
+    key = scans.job_key(session.model_id, *session.how)
     return cache.jobs().get(scans.KIND, key)
 
 
 def _start(session: Session) -> None:
     try:
-        scans.start(session.claim(), session.model_id, session.granularity, session.criterion, session.seed)
+        scans.start(session.claim(), session.model_id, *session.how)
     except ValueError as error:
         session.note = str(error)
 

@@ -111,7 +111,8 @@ def _take(session: Session, shown: pd.DataFrame, key: str) -> None:
 
 def _keys(session: Session) -> list[tuple[str, str, int]]:
     if session.granularity == "channel":
-        return [(group.id, group.kind, group.size) for group in cache.structure(session.model_id).groups]
+        groups = cache.structure(session.model_id, session.choices).groups
+        return [(group.id, group.kind, group.size) for group in groups]
     sizes = {layer.name: prod(layer.weight_shape) for layer in cache.layers(session.model_id)}
     return [(key, session.granularity, sizes[key]) for key in session.keys]
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TypeVar
 
 import streamlit as st
 
 import pruning
 from pruning import MODELS, store
+from pruning.groups.choices import DEFAULT, Choices
 from pruning.recipe import Granularity
-from ui import cache, uploads
+from ui import cache, uploads, ways
 from ui import granularity as kinds
 from ui.state import Session
 
@@ -23,6 +26,7 @@ GRIDS = {
 }
 MOST_RATIOS = 40
 IMAGES = (500, 1000, 2000)  # offered where there are more; a scan of thousands of images takes long
+T = TypeVar("T", bound=str)
 MACS_PER_S = 1e10  # of a laptop's processor on small networks, for a first guess only
 
 
@@ -35,6 +39,7 @@ class Choice:
         granularity, criterion, seed: how keys are pruned.
         ratios: ascending, in [0, 1].
         n: validation images to measure on.
+        choices: how groups are found.
     """
 
     model_id: str
@@ -43,6 +48,7 @@ class Choice:
     seed: int
     ratios: tuple[float, ...]
     n: int
+    choices: Choices = DEFAULT
 
     @cached_property
     def digest(self) -> str:
@@ -56,6 +62,7 @@ class Choice:
             ratios=self.ratios,
             seed=self.seed,
             n=self.n,
+            choices=self.choices,
         )
 
     @property
@@ -66,7 +73,7 @@ class Choice:
 
     def guess_s(self, known: int = 0) -> float:
         """Seconds that the scan may take, a guess from the network's MACs, less `known` points."""
-        points = len(cache.keys(self.model_id, self.granularity)) * len(self.ratios) - known
+        points = len(cache.keys(self.model_id, self.granularity, self.choices)) * len(self.ratios) - known
         return cache.cost_model(self.model_id).dense.macs * self.n * max(0, points) / MACS_PER_S
 
 
@@ -93,8 +100,9 @@ def parse_grid(text: str) -> tuple[float, ...]:
     return tuple(sorted({round(number / 100, 6) for number in numbers}))
 
 
-def draw(session: Session) -> tuple[Granularity, str, tuple[float, ...], int | None]:
-    """The controls: granularity, criterion, ratios, and the limit of images (None if there are no data).
+def draw(session: Session) -> tuple[Granularity, Choices, str, tuple[float, ...], int | None]:
+    """The controls: granularity, how groups are found, criterion, ratios, and the limit of images (None if
+    there are no data).
 
     They start from what the Prune page has chosen, and follow it when it changes.
 
@@ -103,6 +111,7 @@ def draw(session: Session) -> tuple[Granularity, str, tuple[float, ...], int | N
     """
     with st.container(horizontal=True, vertical_alignment="bottom", key="scan-controls"):
         granularity = _granularity(session)
+        choices = _choices(session) if granularity == "channel" else DEFAULT
         criterion = _criterion(session, granularity)
         grid = st.selectbox(
             "Ratios",
@@ -120,7 +129,7 @@ def draw(session: Session) -> tuple[Granularity, str, tuple[float, ...], int | N
                 "Own ratios, %", "10, 30, 50, 70, 90", key="own-grid", bind="query-params", width=220
             )
         images = _images(session)
-    return granularity, criterion, parse_grid(text), images
+    return granularity, choices, criterion, parse_grid(text), images
 
 
 def _granularity(session: Session) -> Granularity:
@@ -138,6 +147,33 @@ def _granularity(session: Session) -> Granularity:
         help=f"The Prune page's choice stays as it is. {kinds.help_text(session.granularity)}",
     )
     return chosen if chosen in offered else session.granularity
+
+
+def _choices(session: Session) -> Choices:
+    """How groups are found, where it makes a difference; starts from the Prune page's choice."""
+    own = session.draft
+    heads, norms = own.heads, own.norms
+    if ways.heads_matter(session.model_id, Choices(own.heads, own.norms)):
+        heads = _way("Heads", ways.HEADS, own.heads, f"heads-{own.heads}", ways.HEADS_HELP)
+    if ways.norms_matter(session.model_id, Choices(own.heads, own.norms)):
+        norms = _way("Residual stream", ways.NORMS, own.norms, f"norms-{own.norms}", ways.NORMS_HELP)
+    return Choices(heads, norms)
+
+
+def _way(label: str, words: Mapping[T, str], own: T, key: str, tip: str) -> T:
+    names = list(words)
+    chosen = st.selectbox(
+        label,
+        names,
+        names.index(own),
+        format_func=words.__getitem__,
+        key=key,
+        bind="query-params",
+        filter_mode=None,
+        width=160,
+        help=f"The Prune page's choice stays as it is. {tip}",
+    )
+    return chosen if chosen in words else own
 
 
 def _criterion(session: Session, granularity: Granularity) -> str:

@@ -6,6 +6,7 @@ from functools import partial
 
 import streamlit as st
 
+from pruning.groups.choices import Choices
 from pruning.latency import FEWEST
 from pruning.recipe import Granularity
 from pruning.sparsity import masks_weights
@@ -18,7 +19,7 @@ from ui.state import Session
 BATCHES = (1, 8, 32, 128)
 
 
-def draw(session: Session, granularity: Granularity, ratios: tuple[float, ...]) -> None:
+def draw(session: Session, granularity: Granularity, choices: Choices, ratios: tuple[float, ...]) -> None:
     """Controls, then what was measured."""
     shell.section(
         "Time saved",
@@ -63,7 +64,7 @@ def draw(session: Session, granularity: Granularity, ratios: tuple[float, ...]) 
             + ". More time, narrower intervals.",
         )
         choice = work.TimeChoice(
-            session.model_id, ratios, int(batch), int(threads), work.POINT_S[care or "Quick"]
+            session.model_id, ratios, int(batch), int(threads), work.POINT_S[care or "Quick"], choices
         )
         points, whole, job = work.find_time(choice)
         busy = job is not None and job.busy
@@ -86,7 +87,7 @@ def _results(choice: work.TimeChoice, polling: bool) -> None:
         if not busy:
             st.caption("Not measured yet on this machine.")
         return
-    groups = cache.structure(choice.model_id).groups
+    groups = cache.structure(choice.model_id, choice.choices).groups
     keys = [group.id for group in groups if group.size > group.minimum]
     figure, data = figures.time_saved(keys, choice.ratios, points, charts.colours())
     charts.show(figure, data, key="time-heat-map", name=f"{choice.model_id} time saved")

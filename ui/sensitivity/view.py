@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from functools import partial
 
 import pandas as pd
@@ -9,6 +10,7 @@ import streamlit as st
 
 import pruning
 from pruning import Scan
+from pruning.groups.choices import Choices
 from pruning.recipe import Granularity
 from ui import cache, charts, shell, state
 from ui.figures import sensitivity as figures
@@ -20,7 +22,12 @@ LI = "One at a time, all others whole: Li et al. 2016, arXiv:1608.08710, section
 
 
 def draw(
-    session: Session, granularity: Granularity, criterion: str, ratios: tuple[float, ...], images: int | None
+    session: Session,
+    granularity: Granularity,
+    choices: Choices,
+    criterion: str,
+    ratios: tuple[float, ...],
+    images: int | None,
 ) -> None:
     """Start the scan by itself if it is cheap; show what there is, again and again while it grows.
 
@@ -32,7 +39,7 @@ def draw(
     if images is None:
         images = len(cache.task(session.model_id).validation)  # says what is missing
     seed = session.seed if criterion == "random" else 0
-    choice = Choice(session.model_id, granularity, criterion, seed, ratios, images)
+    choice = Choice(session.model_id, granularity, criterion, seed, ratios, images, choices)
     found = work.find(choice)
     if work.starts_by_itself(choice, found):
         work.start(choice, state.session().claim())
@@ -99,8 +106,8 @@ def _about(choice: Choice, scan: Scan) -> None:
         help=f"{LI}\n\n{criterion.label}: {criterion.description} Source: {criterion.source}.\n\nIntervals "
         "are 95 % Wilson intervals: Wilson 1927, Journal of the American Statistical Association 22.",
     )
-    left_out = [key for key in cache.keys(choice.model_id, choice.granularity) if key not in scan.keys]
-    if left_out:
+    keys = cache.keys(choice.model_id, choice.granularity, choice.choices)
+    if left_out := [key for key in keys if key not in scan.keys]:
         st.text(f"Not scanned, because this criterion cannot rank them: {', '.join(left_out)}.")
 
 
@@ -148,7 +155,7 @@ def ranking(choice: Choice, scan: Scan, allowed: float) -> pd.DataFrame:
     Returns:
         One row a key: key, ratio, lost (points), kept, size, saved (parameters that are gone or zero, %).
     """
-    costs, dense = cache.cost_model(choice.model_id), scan.dense.accuracy
+    costs, dense = cache.cost_model(choice.model_id, choice.choices), scan.dense.accuracy
     rows = []
     for key, ratio in scan.prunable(allowed).items():
         point = next((p for p in scan.curve(key) if p.ratio == ratio), None)
@@ -206,7 +213,7 @@ def _recipe(choice: Choice, found: work.Found, ranked: pd.DataFrame) -> None:
     cut = ranked[ranked["kept"] < ranked["size"]]
     ratios = {key: float(ratio) for key, ratio in zip(cut["key"], cut["ratio"], strict=True)}
     kept = {key: int(count) for key, count in zip(cut["key"], cut["kept"], strict=True)}
-    costs = cache.cost_model(choice.model_id)
+    costs = cache.cost_model(choice.model_id, choice.choices)
     cost = costs.cost(kept) if choice.granularity == "channel" else costs.cost(nonzero=kept)
     predicted = scan.predict(ratios)
     with st.grid(3, min_column_width=110):
@@ -237,11 +244,12 @@ def _recipe(choice: Choice, found: work.Found, ranked: pd.DataFrame) -> None:
         else "Nothing can be pruned within this loss: allow more.",
     ):
         locked = {key: session.ratios.get(key, 0.0) for key in session.locked}
-        same = choice.granularity == session.granularity
+        same = (choice.granularity, choice.choices) == (session.granularity, session.choices)
         session.set(
             granularity=choice.granularity,
             criterion=choice.criterion,
             scope="layer",
+            **(asdict(choice.choices) if choice.granularity == "channel" else {}),
             ratios={key: r for key, r in {**ratios, **(locked if same else {})}.items() if r},
         )
         # Empty, because Streamlit refuses to clear what widgets of this page write there; app.py fills it.

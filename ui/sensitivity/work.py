@@ -10,6 +10,7 @@ import time
 from dataclasses import dataclass
 
 from pruning import Scan, store
+from pruning.groups.choices import DEFAULT, Choices
 from pruning.sensitivity import LatencyPoint, LatencyScan, iter_scan, latency_scan
 from ui import cache, scans
 from ui.jobs import Job
@@ -49,7 +50,8 @@ def find(choice: Choice) -> Found:
     exact = store.find_scan(choice.digest) or (_so_far(job) if job is not None else None)
     if exact is not None:
         return Found(exact, job)
-    latest = scans.latest(choice.model_id, choice.granularity, choice.criterion, choice.seed)
+    how = choice.granularity, choice.criterion, choice.seed, choice.choices
+    latest = scans.latest(choice.model_id, *how)
     return Found(latest, job, other=latest is not None)
 
 
@@ -62,7 +64,7 @@ def starts_by_itself(choice: Choice, found: Found) -> bool:
 def start(choice: Choice, owner: str) -> Job:
     """Scan, or go on with a scan that was stopped."""
     loaded, task = cache.model(choice.model_id), cache.task(choice.model_id)
-    structure = cache.structure(choice.model_id)
+    structure = cache.structure(choice.model_id, choice.choices)
     weights, found = cache.weights_digest(choice.model_id), find(choice)
     known = found.scan if _reusable(choice, found) else None
 
@@ -106,6 +108,7 @@ class TimeChoice:
         batch_size: images per forward.
         threads: torch's threads.
         point_s: seconds of measuring for each point.
+        choices: how groups are found.
     """
 
     model_id: str
@@ -113,6 +116,7 @@ class TimeChoice:
     batch_size: int
     threads: int
     point_s: float
+    choices: Choices = DEFAULT
 
     @property
     def digest(self) -> str:
@@ -124,12 +128,14 @@ class TimeChoice:
             self.batch_size,
             self.point_s,
         ]
+        if self.choices != DEFAULT:
+            parts += [self.choices.heads, self.choices.norms]
         return hashlib.sha256(json.dumps([parts, machine]).encode()).hexdigest()[:32]
 
     @property
     def points(self) -> int:
         """How many there are to measure."""
-        groups = cache.structure(self.model_id).groups
+        groups = cache.structure(self.model_id, self.choices).groups
         return sum(group.size > group.minimum for group in groups) * len(self.ratios)
 
 
@@ -146,7 +152,7 @@ def find_time(choice: TimeChoice) -> tuple[tuple[LatencyPoint, ...], LatencyScan
 
 def start_time(choice: TimeChoice, owner: str) -> Job:
     """Measure how much time each group saves at each ratio."""
-    loaded, structure = cache.model(choice.model_id), cache.structure(choice.model_id)
+    loaded, structure = cache.model(choice.model_id), cache.structure(choice.model_id, choice.choices)
     digest, budget = choice.digest, choice.point_s * choice.points
 
     def work(job: Job) -> LatencyScan:

@@ -15,6 +15,7 @@ from pruning.plan import kept_count, multiple_for
 from pruning.sparsity import masks_weights
 from ui import cache, charts, granularity, shell
 from ui.figures import weights as figures
+from ui.figures.words import SPACE, percent
 from ui.state import Session
 
 BINS = 100
@@ -96,10 +97,10 @@ def figures_of_layer(value: Tensor) -> None:
         ),
         (
             "Near zero",
-            f"{found.near_zero:.1%}",
+            percent(found.near_zero),
             f"Share of weights with a magnitude below {found.epsilon:.2g}, a thousandth of the largest.",
         ),
-        ("Exactly zero", f"{found.zeros:.1%}", "Sparsity: what masks have set to zero."),
+        ("Exactly zero", percent(found.zeros), "Sparsity: what masks have set to zero."),
     )
     with st.grid(3, min_column_width=120):
         for label, text, tip in cards:
@@ -107,7 +108,7 @@ def figures_of_layer(value: Tensor) -> None:
     with st.expander("Quantiles of the weights"):
         st.dataframe(
             {
-                "share of weights below": [f"{p:.0%}" for p in found.quantiles],
+                "share of weights below": [percent(p, 0) for p in found.quantiles],
                 "weight": [f"{q:+.5f}" for q in found.quantiles.values()],
             },
             hide_index=True,
@@ -162,7 +163,7 @@ def scores(layer: pruning.Layer, session: Session, ratio: float) -> None:
     charts.show(figure, data, key="layer-scores", name=f"{session.model} {layer.name} {criterion.name}")
     cut = f"threshold {threshold:.4g}" if threshold is not None else "no threshold"
     st.caption(
-        f"At {ratio:.0%}: {removed:,} of {len(order):,} go, {cut} (exact, from the scores).",
+        f"At {percent(ratio, 0)}: {removed:,} of {len(order):,} go, {cut} (exact, from the scores).",
         help=f"{criterion.description} Source: {criterion.source}.",
     )
 
@@ -198,7 +199,7 @@ def scales(networks: Networks, layer: pruning.Layer, session: Session) -> None:
         return
     behind = {
         member.layer
-        for group in cache.structure(session.model_id).groups
+        for group in cache.structure(session.model_id, session.choices).groups
         if layer.name in group.producers
         for member in group.members
         if member.role == "norm"
@@ -226,7 +227,7 @@ def current_ratio(layer: pruning.Layer, session: Session) -> float:
 def _key(layer: pruning.Layer, session: Session) -> str | None:
     if masks_weights(session.granularity):
         return layer.name
-    groups = cache.structure(session.model_id).groups
+    groups = cache.structure(session.model_id, session.choices).groups
     return next((group.id for group in groups if layer.name in group.producers), None)
 
 
@@ -234,7 +235,7 @@ def _scores(layer: pruning.Layer, session: Session) -> tuple[str, Tensor] | None
     key = _key(layer, session)
     if key is None:
         return None
-    found = cache.scores(session.model_id, session.granularity, session.criterion, session.seed)
+    found = cache.scores(session.model_id, *session.how)
     value = found.get(key if session.granularity == "channel" else str(layer.weight))
     return None if value is None else (key, value)
 
@@ -243,7 +244,7 @@ def _limits(session: Session, key: str) -> tuple[int, int]:
     """Multiple and minimum of the kept count."""
     if masks_weights(session.granularity):
         return 1, 0
-    group = cache.structure(session.model_id).group(key)
+    group = cache.structure(session.model_id, session.choices).group(key)
     return multiple_for(group, session.multiple_of), group.minimum
 
 
@@ -255,7 +256,7 @@ def _removed_outputs(layer: pruning.Layer, session: Session, ratio: float, outpu
         return gone
     key, value = found
     keep = keep_by_rank(value, kept_count(len(value), ratio, *_limits(session, key)))
-    for member in cache.structure(session.model_id).group(key).members:
+    for member in cache.structure(session.model_id, session.choices).group(key).members:
         if member.parameter == layer.weight and member.dim == 0:
             gone[member.index[~keep].flatten().numpy()] = True
     return gone
@@ -281,7 +282,7 @@ def detail_controls(layer: pruning.Layer, session: Session) -> tuple[float, bool
             0,
             100,
             round(100 * own) if own else 50,
-            format="%d%%",
+            format=f"%d{SPACE}%%",
             key=f"look-{session.model}-{session.granularity}-{layer.name}-{own:.4f}",
             help="Shows what a ratio would take away, by the criterion chosen on the Prune page. It starts "
             "at that page's ratio for this layer (or 50 %) and changes nothing there.",
