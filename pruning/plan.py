@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from pruning.blocks import Block, BlockStructure, find_blocks
+from pruning.by_hand import keep_by_hand, note_by_hand
 from pruning.counts import kept_count, rounded_up
 from pruning.criteria import CRITERIA, across_groups
 from pruning.groups import Grade, Group, Structure, find_structure
@@ -42,7 +43,8 @@ class PlanEntry:
         size: units of the group, or single weights of the layer that are left when the plan's channels are
             removed; 1 for a block.
         kept: of these.
-        note: in words, when rounding, a minimum or the granularity changed what was asked; else "".
+        note: in words, when rounding, a minimum or the granularity changed what was asked, or when units
+            go by hand; else "".
         gone_with: id of the dropped block that all of a group or layer lies in; else "". Its rule is moot.
     """
 
@@ -135,7 +137,8 @@ def make_plan(
     filters of another fan-in have norms on another scale; scores of single weights are compared as they are
     (Han et al. 2015, arXiv:1506.02626; LAMP brings its own normalisation, Lee et al. 2020, arXiv:2010.07611),
     and blocks by their means. N:M and kernel patterns are ranked within each layer in both scopes, and their
-    notes say so. Every group keeps its minimum.
+    notes say so. Every group keeps its minimum. Where a rule removes units by hand, these go and no
+    others.
 
     Args:
         module: the network, never changed.
@@ -149,7 +152,8 @@ def make_plan(
         blocks: of this network, if already found; needed only for "layer".
     Raises:
         ValueError: an unknown key, a granularity that its key does not have, a criterion that is unknown or
-            needs data that was not given, or scores of the wrong shape.
+            needs data that was not given, scores of the wrong shape, or units removed by hand that the group
+            does not have or cannot spare.
     """
     structure = structure or find_structure(module, example_inputs, recipe.choices)
     channel = {key: rule for key, rule in recipe.rules.items() if rule.granularity == "channel"}
@@ -167,6 +171,8 @@ def make_plan(
         _set_moot(dropped, groups, weights, recipe, keep, entries)
         channel, groups = _without(channel, keep), _without(groups, keep)
         weight, weights = _without(weight, keep), _without(weights, keep)
+    _plan_by_hand(groups, channel, recipe, keep, entries)
+    channel, groups = _without(channel, keep), _without(groups, keep)
     units = {key: known.of_group(group, channel[key].criterion) for key, group in groups.items()}
     for keys in _pools(channel, recipe):
         _plan_units(keys, groups, channel, units, recipe, keep, entries)
@@ -229,6 +235,22 @@ def _set_moot(
             rule, size = recipe.rules[key], keep[key].numel()
             note = f"moot: it goes with the dropped layer {block}"
             entries[key] = PlanEntry(key, rule.granularity, rule.criterion, rule.ratio, size, 0, note, block)
+
+
+def _plan_by_hand(
+    groups: Mapping[str, Group],
+    rules: Mapping[str, Rule],
+    recipe: Recipe,
+    keep: dict[str, Tensor],
+    entries: dict[str, PlanEntry],
+) -> None:
+    """Remove the units that rules name."""
+    for key, rule in rules.items():
+        if rule.removed:
+            group, keep[key] = groups[key], keep_by_hand(groups[key], rule)
+            kept = group.size - len(rule.removed)
+            note = note_by_hand(rule.removed, kept, multiple_for(group, recipe.multiple_of))
+            entries[key] = PlanEntry(key, "channel", rule.criterion, rule.ratio, group.size, kept, note)
 
 
 def _plan_units(

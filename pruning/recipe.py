@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from itertools import pairwise
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -21,6 +22,7 @@ def _known(granularity: str) -> str:
 
 
 Granularity = Annotated[str, AfterValidator(_known)]
+Unit = Annotated[int, Field(strict=True, ge=0, le=2**31 - 1)]
 
 _SAME = 1e-6  # ratios that lie this close are the same
 MAX_JSON_CHARS = 4_000_000  # a recipe of 10,000 rules is under 1 MB; more than this is not a recipe
@@ -36,6 +38,8 @@ class Rule(BaseModel):
             weights of a layer, "n:4" N of every 4 in a row, "16x1" blocks, "pattern" entries of kernels (see
             `pruning.sparsity`). "2:4" is read as "n:4" and ratio 0.5; another ratio is refused.
         criterion: name of an entry of `pruning.CRITERIA`.
+        removed: numbers of the units that go, ascending, chosen by hand; only for "channel". The ratio still
+            says how many they are, and no criterion, scope or multiple has a say. Empty = by the criterion.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -43,6 +47,8 @@ class Rule(BaseModel):
     ratio: Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
     granularity: Granularity = "channel"
     criterion: Annotated[str, Field(min_length=1, max_length=64)] = "l2"
+    # Not strict, because JSON's arrays come as lists; not written where empty, so that older files stay.
+    removed: Annotated[tuple[Unit, ...], Field(strict=False, exclude_if=lambda units: not units)] = ()
 
     @model_validator(mode="before")
     @classmethod
@@ -62,6 +68,14 @@ class Rule(BaseModel):
     def _switch(self) -> Self:
         if self.granularity == "layer" and self.ratio not in (0, 1):
             raise ValueError(f"A layer is kept (0) or dropped (1); the ratio {self.ratio:g} is neither.")
+        return self
+
+    @model_validator(mode="after")
+    def _by_hand(self) -> Self:
+        if self.removed and self.granularity != "channel":
+            raise ValueError(f"Single units can be removed of channels, not of {self.granularity!r}.")
+        if any(unit >= after for unit, after in pairwise(self.removed)):
+            raise ValueError("Units that are removed by hand are named once each, in ascending order.")
         return self
 
 

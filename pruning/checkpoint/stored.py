@@ -151,7 +151,7 @@ def read_stored(data: bytes | bytearray, raw: Mapping[str, Tensor], metadata: Ma
         raise ValueError(f"The file is of the unknown form {quoted(form)}.")
     recipe = Recipe.from_json(metadata.get("pruning.recipe", ""))
     keep = {key: _keep(key, record) for key, record in _table(metadata, "keep").items()}
-    _check_switches(keep, recipe)
+    _check_decided(keep, recipe)
     return Stored(
         raw=raw,
         keep=keep,
@@ -187,8 +187,12 @@ def _keep(key: str, record: dict[str, Any]) -> Tensor:
     return torch.from_numpy(bits[:size].astype(bool))
 
 
-def _check_switches(keep: Mapping[str, Tensor], recipe: Recipe) -> None:
-    """Every rule of a whole layer must have its record, and say the same."""
+def _check_decided(keep: Mapping[str, Tensor], recipe: Recipe) -> None:
+    """What a recipe itself decides, whole layers and units by hand, must be what the record says."""
+    for key, rule in recipe.rules.items():
+        gone = torch.nonzero(~keep[key]).flatten().tolist() if rule.removed and key in keep else None
+        if gone is not None and gone != list(rule.removed):
+            raise ValueError(f"The file's record of the group {quoted(key)} does not fit its recipe.")
     for key, wanted in switches(recipe).items():
         if key not in keep or not torch.equal(keep[key], wanted):
             raise ValueError(f"The file's record of the layer {quoted(key)} does not fit its recipe.")
