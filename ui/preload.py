@@ -1,4 +1,4 @@
-"""Import what the first page needs while the first visitor's browser is still loading Streamlit's own files."""
+"""Import what the first page needs while the first visitor's browser is still loading Streamlit's files."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MODULES = ("ui.shell", "ui.model.answers", "ui.model.cards", "ui.model.parts", "
 
 @asynccontextmanager
 async def preloading(_: App) -> AsyncIterator[None]:
-    """For `App(lifespan=...)`: the server is up at once, a script that comes too early waits for its modules."""
+    """For `App(lifespan=...)`: the server is up at once; a script that comes early waits for its modules."""
     threading.Thread(target=load, name="preload", daemon=True).start()
     yield
 

@@ -28,7 +28,7 @@ def test_opens_with_every_figure(open_page: Open) -> None:
     app = open_page("model")
     assert card(app, "Parameters").delta == "392,242"
     assert card(app, "Accuracy").value.endswith("%")
-    assert "(95 %)" in card(app, "Accuracy").delta
+    assert "(95\u00a0%)" in card(app, "Accuracy").delta
     assert "images" in card(app, "Accuracy").delta
     run_until(app, lambda: card(app, "Latency").value.endswith(" ms"))
     assert "batch 1" in card(app, "Latency").delta

@@ -35,7 +35,7 @@ def test_the_ratio_to_look_at_says_how_many_go(open_page: Open) -> None:
     app = open_page("weights")
     slider = next(s for s in app.slider if s.label == "Pruning ratio to look at")
     slider.set_value(25).run()
-    assert any("At 25%: 6 of 24 go" in caption.value for caption in app.caption)
+    assert any("At 25\u00a0%: 6 of 24 go" in caption.value for caption in app.caption)
 
 
 def test_pruned_beside_dense(open_page: Open) -> None:
@@ -54,7 +54,7 @@ def test_pruned_beside_dense(open_page: Open) -> None:
 @pytest.mark.parametrize(("granularity", "gone"), [("weight", "144"), ("n:4", "128"), ("pattern", "160")])
 def test_a_threshold_is_drawn_only_where_there_is_one(open_page: Open, granularity: str, gone: str) -> None:
     app = open_page("weights", model="digits-cnn", g=granularity)
-    assert any(f"At 50%: {gone} of 288 go" in caption.value for caption in app.caption)
+    assert any(f"At 50\u00a0%: {gone} of 288 go" in caption.value for caption in app.caption)
     without = any("no threshold" in caption.value for caption in app.caption)
     assert without == (granularity != "weight")
     app.selectbox(key="layer").set_value("head").run()  # no kernels

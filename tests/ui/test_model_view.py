@@ -10,7 +10,7 @@ from pruning.graph import Graph, Node
 from ui.figures import model as figures
 from ui.figures.model import Part
 from ui.figures.theme import LIGHT
-from ui.model import wiring
+from ui.model import parts, wiring
 from ui.model.answers import order
 
 
@@ -53,3 +53,16 @@ def test_wrong_images_come_first() -> None:
     report = pruning.Report(0.5, (0.1, 0.9), 1.0, 4, 4, "validation", said, true)
     assert order(report, True) == [1, 3, 0, 2]
     assert order(report, False) == [0, 1, 2, 3]
+
+
+def test_the_layer_table_points_to_each_reason_once() -> None:
+    loaded = pruning.load_model("digits-resnet")
+    layers = tuple(pruning.find_layers(loaded.module, loaded.example_inputs))
+    reasons = parts.why_not(layers)
+    table = parts.layer_table(layers, pruning.CostModel(loaded.module, loaded.example_inputs).layer_table())
+    assert list(reasons.values()) == list(range(1, len(reasons) + 1))
+    verdicts = dict(zip(table["layer"], table["single weights"], strict=True))
+    assert verdicts["conv"] == "yes"
+    norm = next(layer for layer in layers if layer.name == "norm")
+    assert verdicts["norm"] == f"no ({reasons[norm.reason]})"
+    assert table["share of parameters"].sum() == pytest.approx(100)

@@ -14,6 +14,7 @@ from pruning.graph import Graph, Node
 from ui.figures.pixels import picture, strip
 from ui.figures.theme import Palette, fade
 from ui.figures.weights import text
+from ui.figures.words import percent
 
 ACROSS = 8  # sample images in a row
 GAP = 0.1  # between two of them, in widths of an image
@@ -85,19 +86,21 @@ def treemap(
                 "line": {"color": colours.background, "width": 1},
                 "pad": {"t": 20, "l": 3, "r": 3, "b": 3},
             },
-            text=[f"{text(kind)}<br>{share:.1%}" for (_, kind, _), share in zip(rows, shares, strict=True)],
+            text=[
+                f"{text(kind)}<br>{percent(share)}" for (_, kind, _), share in zip(rows, shares, strict=True)
+            ],
             texttemplate="%{label}<br>%{text}",
             customdata=[
                 (
                     text(path.removesuffix(ITSELF).rstrip(".")) or "the network",
                     text(kind or "all inside"),
-                    share,
+                    percent(share),
                 )
                 for (path, kind, _), share in zip(rows, shares, strict=True)
             ],
             hovertemplate="<b>%{customdata[0]}</b><br>%{customdata[1]}<br>%{value:,.4~g} "
             + unit
-            + ", %{customdata[2]:.1%} of the network<extra></extra>",
+            + ", %{customdata[2]} of the network<extra></extra>",
             textfont={"color": colours.text, "size": 12},
             pathbar={"visible": True, "thickness": 18, "textfont": {"color": colours.text, "size": 11}},
             root={"color": colours.surface},
@@ -218,18 +221,16 @@ def _note(sample: Sample, x: float, number: str, colours: Palette) -> dict[str, 
 
 
 def _caption(sample: Sample, colours: Palette) -> str:
+    said = f"<b>{text(sample.said)}</b> · {percent(sample.confidence, 0)}"
     if sample.said == sample.truth:
-        return f"<b>{text(sample.said)}</b> · {sample.confidence:.0%}"
-    wrong = (
-        f'<span style="color:{colours.pruned}"><b>{text(sample.said)}</b> · {sample.confidence:.0%}</span>'
-    )
-    return f"{wrong}<br>true {text(sample.truth)}"
+        return said
+    return f'<span style="color:{colours.pruned}">{said}</span><br>true {text(sample.truth)}'
 
 
 def _says(sample: Sample) -> str:
     return (
         f"image {sample.index}<br>true class {text(sample.truth)}<br>predicted {text(sample.said)}, "
-        f"confidence {sample.confidence:.1%}"
+        f"confidence {percent(sample.confidence)}"
     )
 
 

@@ -12,6 +12,7 @@ import plotly.graph_objects as go
 
 from pruning.weights import Histogram, Kernels
 from ui.figures.theme import Palette, fade, scale
+from ui.figures.words import SPACE
 
 OVERLAP = 1.7  # height of the tallest ridge, in rows
 ROW = 30  # pixels between two ridges
@@ -269,7 +270,7 @@ def batch_norm(
     figure = go.Figure()
     for strong in (False, True):
         lines = [
-            ((np.arange(len(values)) + 0.5) / len(values), values, np.arange(len(values)), name)
+            (100 * (np.arange(len(values)) + 0.5) / len(values), values, np.arange(len(values)), name)
             for name, values in sorted_scales.items()
             if (name == chosen) == strong
         ]
@@ -289,7 +290,7 @@ def batch_norm(
         title="BatchNorm scales of every layer, sorted",
         height=300,
         margin={"r": 24},
-        xaxis={"title": "share of the layer's channels", "tickformat": ".0%", "range": [0, 1]},
+        xaxis={"title": "share of the layer's channels", "ticksuffix": f"{SPACE}%", "range": [0, 100]},
         yaxis={"title": "magnitude of the scale γ", "rangemode": "tozero"},
         showlegend=False,
     )

@@ -9,6 +9,7 @@ import streamlit as st
 import pruning
 from pruning.checkpoint.size import dense_size
 from ui import cache, shell
+from ui.figures.words import SPACE, percent
 from ui.model import measured
 from ui.model.measured import Setting
 from ui.state import Session
@@ -105,7 +106,8 @@ def _accuracy(session: Session) -> None:
         return
     low, high = report.interval
     images = f"{report.n:,}" if report.complete else f"{report.n:,} of {report.total:,}"
-    _card("Accuracy", f"{report.accuracy:.1%}", f"{low:.1%} to {high:.1%} (95 %), {images} validation images")
+    under = f"{percent(low)} to {percent(high)} (95{SPACE}%), {images} validation images"
+    _card("Accuracy", percent(report.accuracy), under)
 
 
 def _latency(session: Session, setting: Setting) -> None:

@@ -11,6 +11,7 @@ from pruning.layers import Layer
 from ui import cache, charts, shell
 from ui.figures import model as figures
 from ui.figures.model import Part
+from ui.figures.words import SPACE
 from ui.model import measured
 from ui.model.measured import Setting
 from ui.state import Session
@@ -97,7 +98,7 @@ def _words(kind: str) -> str:
 def table(session: Session) -> None:
     """Every layer; under it torchinfo's text."""
     data = layer_table(cache.layers(session.model_id), cache.cost_model(session.model_id).layer_table())
-    share: dict[str, Any] = {"min_value": 0.0, "format": "percent"}
+    share: dict[str, Any] = {"min_value": 0.0, "format": f"%.2f{SPACE}%%"}
     st.dataframe(
         data,
         hide_index=True,
@@ -117,16 +118,23 @@ def table(session: Session) -> None:
                 max_value=float(data["share of MACs"].max()) or 1.0, **share
             ),
             "output shape": st.column_config.TextColumn(help="For one image."),
-            "prunable": st.column_config.TextColumn(
-                width="large",
-                help="Whether single weights can be masked, or why not. Which whole channels can go, the "
-                "groups say.",
+            "single weights": st.column_config.TextColumn(
+                help="Whether single weights can be masked; why not, is said under the table. Which whole "
+                "channels can go, the groups say.",
             ),
         },
     )
+    for reason, number in why_not(cache.layers(session.model_id)).items():
+        st.caption(f"({number}) {shell.literal(reason)}")
     with st.expander("The same by torchinfo", key="torchinfo", on_change="rerun") as text:
         if text.open:
             st.code(cache.summary(session.model_id), None)
+
+
+def why_not(layers: tuple[Layer, ...]) -> dict[str, int]:
+    """Why single weights of some layers cannot be masked: reason -> its number in the table."""
+    found = dict.fromkeys(layer.reason for layer in layers if layer.reason)
+    return {reason: number for number, reason in enumerate(found, start=1)}
 
 
 def layer_table(layers: tuple[Layer, ...], costs: list[LayerCost]) -> pd.DataFrame:
@@ -135,6 +143,7 @@ def layer_table(layers: tuple[Layer, ...], costs: list[LayerCost]) -> pd.DataFra
     import pandas as pd
 
     known = {layer.name: layer for layer in layers}
+    reasons = why_not(layers)
     parameters = sum(row.parameters for row in costs) or 1
     macs = sum(row.macs for row in costs) or 1
     rows = []
@@ -146,14 +155,18 @@ def layer_table(layers: tuple[Layer, ...], costs: list[LayerCost]) -> pd.DataFra
                 "kind": layer.kind if layer else PRODUCTS,
                 "weight shape": _shape(layer.weight_shape) if layer else "",
                 "parameters": cost.parameters,
-                "share of parameters": cost.parameters / parameters,
+                "share of parameters": 100 * cost.parameters / parameters,
                 "MACs": cost.macs,
-                "share of MACs": cost.macs / macs,
+                "share of MACs": 100 * cost.macs / macs,
                 "output shape": _shape(layer.output_shape) if layer else "",
-                "prunable": (layer.reason or "yes") if layer else "It has no weights.",
+                "single weights": "no weights" if layer is None else _verdict(layer, reasons),
             }
         )
     return pd.DataFrame(rows)
+
+
+def _verdict(layer: Layer, reasons: dict[str, int]) -> str:
+    return f"no ({reasons[layer.reason]})" if layer.reason else "yes"
 
 
 def _shape(sizes: tuple[int, ...]) -> str:
