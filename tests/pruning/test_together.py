@@ -1,4 +1,4 @@
-"""Everything at once: random recipes that mix granularities, choices and rounding, from plan to file and back."""
+"""Everything at once: random recipes that mix granularities, choices and rounding, to the file and back."""
 
 from __future__ import annotations
 
