@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import torch
 from torch import Tensor, nn
 
-from pruning.blocks import without_blocks
+from pruning.blocks import BlockStructure, find_blocks, without_blocks
 from pruning.evaluate import Report, evaluating, measure, split_batches
 from pruning.groups import Structure, find_structure
 from pruning.masks import apply_masks
@@ -60,6 +60,7 @@ class LiveEvaluator:
         self._module, self._task, self._inputs = module, task, tuple(example_inputs)
         self._structure = structure or find_structure(module, self._inputs)
         self._split, self._remember = split, remember
+        self._blocks: BlockStructure | None = None  # found once they are needed
         self._dense: Report | None = None
         self._dense_walk = measure(module, self._batches, self.total, split)
         self._known: OrderedDict[str, Report] = OrderedDict()
@@ -163,6 +164,8 @@ class LiveEvaluator:
             return False
 
     def _plan(self, recipe: Recipe, scores: Mapping[str, Tensor] | None) -> Plan:
+        if self._blocks is None and any(rule.granularity == "layer" for rule in recipe.rules.values()):
+            self._blocks = find_blocks(self._module, self._inputs, self._structure)
         return make_plan(
             self._module,
             recipe,
@@ -170,6 +173,7 @@ class LiveEvaluator:
             task=self._task,
             structure=self._structure,
             scores=scores,
+            blocks=self._blocks,
         )
 
     def _keep(self, recipe: Recipe, report: Report) -> None:

@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from typing import get_args
 
 from pruning.groups.choices import Heads, Norms
-from pruning.recipe import Scope
+from pruning.recipe import UNITS, Scope
 from pruning.sparsity import masks_weights
 from ui.draft import Draft
 
-NAMES = ("model", "w", "g", "c", "s", "m", "seed", "h", "n", "r", "o")  # every parameter that is ours
+NAMES = ("model", "w", "g", "c", "s", "m", "seed", "h", "n", "r", "u", "o")  # every parameter that is ours
 SCALE = 30_000  # ratios are whole multiples of 1/30000: exact for percent steps, and 15 bits hold them
 LOCKED = 0x8000  # the sixteenth bit
 MAX_CHARS = 16_000  # a longer ?r= is not ours
@@ -25,6 +25,7 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _DIGEST = re.compile(r"[0-9a-f]{24}")
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{16,43}")
 _WHOLE = re.compile(r"[0-9]{1,10}")
+_UNITS = re.compile(r"([0-9]{1,6})\.([0-9a-f]+)")
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,7 @@ class Address:
         weights: digest of uploaded weights, or None for the built-in ones.
         draft: the decisions, without their ratios.
         packed: the ratios, to be opened by `unpack` once the keys are known; "" if none.
+        units: those switched off by hand, to be opened by `unpack_units`; "" if none.
         owner: token of whoever started long work, or "".
     """
 
@@ -43,6 +45,7 @@ class Address:
     weights: str | None = None
     draft: Draft = field(default_factory=Draft)
     packed: str = ""
+    units: str = ""
     owner: str = ""
 
 
@@ -60,9 +63,9 @@ def parse(params: Mapping[str, str]) -> Address:
     blank = Draft()
     granularity, scope = params.get("g", ""), params.get("s", "")
     heads, norms = params.get("h", ""), params.get("n", "")
-    edited = granularity == "channel" or masks_weights(granularity)  # in the app; the engine knows more
+    known = granularity in UNITS or masks_weights(granularity)
     draft = Draft(
-        granularity=granularity if edited else blank.granularity,
+        granularity=granularity if known else blank.granularity,
         criterion=matching("c", _NAME) or blank.criterion,
         scope=scope if scope in get_args(Scope) else blank.scope,  # type: ignore[arg-type]
         multiple_of=whole("m", 1, 1024, blank.multiple_of),
@@ -75,6 +78,7 @@ def parse(params: Mapping[str, str]) -> Address:
         weights=matching("w", _DIGEST),
         draft=draft,
         packed=params.get("r", ""),
+        units=params.get("u", ""),
         owner=matching("o", _TOKEN) or "",
     )
 
@@ -99,6 +103,7 @@ def write(
         "h": draft.heads if draft.heads != blank.heads else "",
         "n": draft.norms if draft.norms != blank.norms else "",
         "r": pack(draft.ratios, draft.locked, keys) if draft.ratios or draft.locked else "",
+        "u": pack_units(draft.removed, keys),
         "o": owner,
     }
     return {name: value for name, value in wanted.items() if value}
@@ -128,6 +133,31 @@ def unpack(text: str, keys: Sequence[str]) -> tuple[dict[str, float], frozenset[
     ratios = {key: (word & ~LOCKED) / SCALE for key, word in zip(keys, words, strict=True)}
     locked = frozenset(key for key, word in zip(keys, words, strict=True) if word & LOCKED)
     return {key: ratio for key, ratio in ratios.items() if ratio > 0.0}, locked
+
+
+def pack_units(removed: Mapping[str, Iterable[int]], keys: Sequence[str]) -> str:
+    """Units switched off by hand as text: place of the key, a point, a hexadecimal number with a bit a unit."""
+    masks = {key: sum(1 << unit for unit in units) for key, units in removed.items()}
+    return "_".join(f"{place}.{masks[key]:x}" for place, key in enumerate(keys) if masks.get(key))
+
+
+def unpack_units(text: str, keys: Sequence[str]) -> dict[str, tuple[int, ...]] | None:
+    """Open what `pack_units` wrote for these keys: key -> units, ascending; None if the text is damaged.
+
+    Whether a key has such units is for the caller to see.
+    """
+    if not text:
+        return {}
+    if len(text) > MAX_CHARS:
+        return None
+    found: dict[str, tuple[int, ...]] = {}
+    for part in text.split("_"):
+        match = _UNITS.fullmatch(part)
+        if not match or int(match[1]) >= len(keys) or keys[int(match[1])] in found:
+            return None
+        mask = int(match[2], 16)
+        found[keys[int(match[1])]] = tuple(unit for unit in range(mask.bit_length()) if mask >> unit & 1)
+    return found
 
 
 def _checksum(keys: Sequence[str]) -> int:

@@ -17,6 +17,7 @@ import torch
 
 import pruning
 from pruning import MODELS, store
+from pruning.blocks import BlockStructure, find_blocks
 from pruning.checkpoint import Form, SizeModel, checkpoint_bytes
 from pruning.explain import Comparison, compare
 from pruning.graph import Graph, find_graph
@@ -129,6 +130,13 @@ def _structure(model_id: str, choices: Choices) -> pruning.Structure:
 
 
 @_resource(max_entries=16)
+def blocks(model_id: str) -> BlockStructure:
+    """Which whole layers can be dropped, and why not the others."""
+    loaded = model(model_id)
+    return find_blocks(loaded.module, loaded.example_inputs, structure(model_id))
+
+
+@_resource(max_entries=16)
 def graph(model_id: str) -> Graph:
     """Which layer feeds which."""
     loaded = model(model_id)
@@ -150,9 +158,11 @@ def summary(model_id: str) -> str:
 
 
 def keys(model_id: str, granularity: Granularity, choices: Choices = DEFAULT) -> tuple[str, ...]:
-    """What a ratio can be given for: group ids ("channel"), or names of layers that it fits."""
+    """What a ratio can be given for: group ids ("channel"), block ids ("layer"), or layers that it fits."""
     if granularity == "channel":
         return tuple(group.id for group in structure(model_id, choices).groups)
+    if granularity == "layer":
+        return tuple(block.id for block in blocks(model_id).blocks)
     misfit, module = parse(granularity).misfit, model(model_id).module
     names = (layer.name for layer in layers(model_id) if layer.prunable)
     return tuple(name for name in names if not misfit(module.get_submodule(name)))
@@ -161,6 +171,13 @@ def keys(model_id: str, granularity: Granularity, choices: Choices = DEFAULT) ->
 def criterion_fits(name: str, granularity: Granularity) -> bool:
     """Whether there is such a criterion, and it can rank parts of this granularity."""
     return name in pruning.CRITERIA and scored_as(granularity) in pruning.CRITERIA[name].granularities
+
+
+def criterion_for(granularity: Granularity, wanted: str) -> str:
+    """That criterion if it can rank parts of this granularity, else the first that can."""
+    if criterion_fits(wanted, granularity):
+        return wanted
+    return next(name for name in ("l2", *pruning.CRITERIA) if criterion_fits(name, granularity))
 
 
 def cost_model(model_id: str, choices: Choices = DEFAULT) -> pruning.CostModel:
@@ -224,7 +241,7 @@ def _unscorable(model_id: str, criterion: str, choices: Choices) -> dict[str, st
 def scores(
     model_id: str, granularity: Granularity, criterion: str, seed: int = 0, choices: Choices = DEFAULT
 ) -> dict[str, Tensor]:
-    """Scores, higher = keep: group id -> (size,) for "channel", else parameter name -> weight shape.
+    """Scores, higher = keep: group id -> (size,), block id -> (1,), or parameter name -> weight shape.
 
     Groups that the criterion cannot rank (`unscorable`) are left out.
 
@@ -246,6 +263,8 @@ def _scores(
         cannot = unscorable(model_id, granularity, criterion, choices)
         groups = [group for group in structure(model_id, choices).groups if group.id not in cannot]
         return pruning.score_groups(module, groups, criterion, statistics=known, seed=seed)
+    if granularity == "layer":
+        return pruning.score_blocks(module, blocks(model_id).blocks, criterion, statistics=known, seed=seed)
     return pruning.score_weights(module, layers(model_id), criterion, statistics=known, seed=seed)
 
 
@@ -287,7 +306,9 @@ def timings(model_id: str) -> dict[str, pruning.Timing]:
 
 @_resource(max_entries=16)
 def _plan(model_id: str, digest: str, _recipe: pruning.Recipe) -> pruning.Plan:
-    way = {(rule.granularity, rule.criterion) for rule in _recipe.rules.values()}
+    rules = _recipe.rules.values()
+    # Whole layers are switches, which need no scores.
+    way = {(rule.granularity, rule.criterion) for rule in rules if rule.granularity != "layer"}
     known = scores(model_id, *way.pop(), _recipe.seed, _recipe.choices) if len(way) == 1 else None
     loaded = model(model_id)
     needs_task = known is None and any(pruning.CRITERIA[criterion].needs for _, criterion in way)
@@ -298,6 +319,7 @@ def _plan(model_id: str, digest: str, _recipe: pruning.Recipe) -> pruning.Plan:
         task=task(model_id) if needs_task else None,
         structure=structure(model_id, _recipe.choices),
         scores=known,
+        blocks=blocks(model_id) if any(rule.granularity == "layer" for rule in rules) else None,
     )
 
 

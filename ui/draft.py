@@ -16,13 +16,15 @@ class Draft:
     """Every decision that one recipe needs.
 
     Args:
-        granularity: "channel" (keys are group ids) or a mask over weights (keys are layer names).
+        granularity: "channel" (keys are group ids), "layer" (block ids) or a mask over weights (layer names).
         criterion: name in `pruning.CRITERIA`.
         scope: "layer" ranks within each key, "global" ranks all keys together.
         multiple_of: kept channel counts are rounded up to this multiple.
         seed: of the random criterion.
         ratios: key -> fraction asked to be removed, in (0, 1]; a key that is absent stays whole.
         locked: keys that presets and group moves leave alone.
+        removed: key -> numbers of the units that were switched off by hand, ascending; their share is its
+            ratio. Only for "channel".
         heads, norms: how the groups of "channel" are found, as `pruning.Choices` says.
     """
 
@@ -33,6 +35,7 @@ class Draft:
     seed: int = 0
     ratios: Mapping[str, float] = field(default_factory=dict)
     locked: frozenset[str] = frozenset()
+    removed: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     heads: Heads = "whole"
     norms: Norms = "exact"
 
@@ -44,7 +47,12 @@ class Draft:
     def recipe(self, model: str | None = None) -> Recipe:
         """The recipe that these decisions make."""
         rules = {
-            key: Rule(ratio=ratio, granularity=self.granularity, criterion=self.criterion)
+            key: Rule(
+                ratio=ratio,
+                granularity=self.granularity,
+                criterion=self.criterion,
+                removed=self.removed.get(key, ()),
+            )
             for key, ratio in self.ratios.items()
         }
         return Recipe(
@@ -79,6 +87,25 @@ def clean(ratios: Mapping[str, float]) -> dict[str, float]:
     """Ratios clipped to [0, 1], without those that are zero or not a number."""
     clipped = {key: min(float(ratio), 1.0) for key, ratio in ratios.items()}
     return {key: ratio for key, ratio in clipped.items() if ratio > 0.0}
+
+
+def with_ratios(draft: Draft, ratios: Mapping[str, float]) -> Draft:
+    """Other ratios; units stay switched off by hand where the ratio of their row stays."""
+    ratios = clean(ratios)
+    held = {key: units for key, units in draft.removed.items() if ratios.get(key) == draft.ratios.get(key)}
+    return replace(draft, ratios=ratios, removed=held)
+
+
+def with_units(draft: Draft, units: Mapping[str, tuple[int, ...]], sizes: Mapping[str, int]) -> Draft:
+    """These units switched off by hand, and no others of their rows.
+
+    Args:
+        units: key -> numbers of units; empty = the row stays whole.
+        sizes: key -> units that the row has.
+    """
+    ratios = clean({**draft.ratios, **{key: len(gone) / sizes[key] for key, gone in units.items()}})
+    removed = {key: gone for key, gone in {**draft.removed, **units}.items() if gone}
+    return replace(draft, ratios=ratios, removed=removed)
 
 
 def change(history: History, draft: Draft) -> History:

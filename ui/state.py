@@ -16,7 +16,8 @@ from typing import Any
 
 import streamlit as st
 
-from pruning import MODELS, Recipe, Report
+from pruning import MODELS, Group, Recipe, Report
+from pruning.by_hand import keep_by_hand
 from pruning.groups.choices import Choices
 from pruning.recipe import Granularity, Scope
 from pruning.sparsity import scored_as
@@ -152,9 +153,11 @@ class Session:
 
     def set(self, **decisions: Any) -> None:
         """Change decisions by name, as one undo step; other keys start without ratios and locks."""
-        after = replace(self.draft, **decisions)
+        ratios = decisions.get("ratios", self.ratios)
+        after = replace(draft.with_ratios(self.draft, ratios), **decisions)
         if (after.granularity, after.choices) != (self.granularity, self.choices):
-            after = replace(after, ratios=decisions.get("ratios", {}), locked=frozenset())
+            fresh: dict[str, Any] = {"ratios": {}, "locked": frozenset(), "removed": {}}
+            after = replace(after, **{name: decisions.get(name, empty) for name, empty in fresh.items()})
         self._settle(draft.change(self.history, after))
 
     def set_ratios(self, ratios: Mapping[str, float]) -> None:
@@ -163,11 +166,24 @@ class Session:
 
     def drag(self, ratios: Mapping[str, float], *, final: bool) -> None:
         """Take ratios from the drag component; the whole gesture becomes one undo step at `final`."""
-        after = replace(self.draft, ratios=draft.clean(ratios))
+        after = draft.with_ratios(self.draft, ratios)
         self.note = ""
         self.history = (draft.change if final else draft.hold)(self.history, after)
         if final:
             self.save_address()
+
+    def switch(self, units: Mapping[str, tuple[int, ...]]) -> None:
+        """Switch off these units by hand, and no others of their groups; one undo step, like a drag.
+
+        Args:
+            units: group id -> numbers of units, ascending. What a group cannot spare is left out.
+        """
+        groups = cache.structure(self.model_id, self.choices).by_id
+        good = {key: gone for key, gone in units.items() if key in groups and _spares(groups[key], gone)}
+        sizes = {key: groups[key].size for key in good}
+        self.note = ""
+        self.history = draft.change(self.history, draft.with_units(self.draft, good, sizes))
+        self.save_address()
 
     def lock(self, changes: Mapping[str, bool]) -> None:
         """Keep keys out of presets and group moves, or let them in again; the board's own doing, like a drag:
@@ -239,7 +255,7 @@ def bind(name: str) -> dict[str, Any]:
         if chosen is not None:  # an emptied field or an unpressed segment decides nothing
             session().set(**{name: chosen})
 
-    return tie(_WIDGET + name, getattr(session(), name), take)
+    return tie(_WIDGET + name, getattr(session().draft, name), take)
 
 
 def tie(key: str, shown: Any, on_change: Callable[[], None]) -> dict[str, Any]:
@@ -259,7 +275,7 @@ def put(key: str, chosen: Any) -> None:
 
 
 def asked(name: str) -> str | None:
-    """What the page's address says of a widget of that name; Streamlit drops what is not among its options."""
+    """What the page's address says for a widget; Streamlit drops what is not among its options."""
     return st.query_params.get(name)
 
 
@@ -277,18 +293,39 @@ def _restore(found: address.Address) -> Session:
         except ValueError as error:  # gone from the disk, or damaged on it
             restored.note = str(error)
     now = found.draft
+    if now.criterion == Draft().criterion:  # or none was named
+        now = replace(now, criterion=cache.criterion_for(now.granularity, now.criterion))
     if now != Draft() and not cache.criterion_fits(now.criterion, now.granularity):
         now = Draft()
     if found.packed:
-        opened = address.unpack(found.packed, cache.keys(restored.model_id, now.granularity, now.choices))
+        opened = _opened(found, now, restored.model_id)
         if opened:
-            now = replace(now, ratios=opened[0], locked=opened[1])
+            now = opened
         else:
             restored.note = restored.note or (
                 "The ratios in this link are of another network, or the link is damaged; none are set."
             )
     restored.history = History(now)
     return restored
+
+
+def _opened(found: address.Address, now: Draft, model_id: str) -> Draft | None:
+    """The draft with the ratios, locks and units of an address; None if these do not fit the network."""
+    keys = cache.keys(model_id, now.granularity, now.choices)
+    opened = address.unpack(found.packed, keys)
+    units = address.unpack_units(found.units, keys) if now.granularity == "channel" else {}
+    if opened is None or units is None:
+        return None
+    now = replace(now, ratios=opened[0], locked=opened[1])
+    groups = cache.structure(model_id, now.choices).by_id if units else {}
+    if not all(_spares(groups[key], gone) for key, gone in units.items()):
+        return None
+    return draft.with_units(now, units, {key: groups[key].size for key in units})
+
+
+def _spares(group: Group, gone: tuple[int, ...]) -> bool:
+    """Whether a group has these units and can do without them."""
+    return not gone or (gone[-1] < group.size and group.size - len(gone) >= group.minimum)
 
 
 def _decisions(recipe: Recipe, model_id: str) -> dict[str, Any]:
@@ -303,6 +340,9 @@ def _decisions(recipe: Recipe, model_id: str) -> dict[str, Any]:
     unknown = set(recipe.rules) - set(cache.keys(model_id, granularity, recipe.choices))
     if unknown:
         raise ValueError(f"The recipe names {min(unknown)[:80]!r}, which this network does not have.")
+    removed = {key: rule.removed for key, rule in recipe.rules.items() if rule.removed}
+    for key in removed:
+        keep_by_hand(cache.structure(model_id, recipe.choices).group(key), recipe.rules[key])
     return {
         "granularity": granularity,
         "criterion": criterion,
@@ -312,4 +352,5 @@ def _decisions(recipe: Recipe, model_id: str) -> dict[str, Any]:
         "heads": recipe.heads,
         "norms": recipe.norms,
         "ratios": draft.clean({key: rule.ratio for key, rule in recipe.rules.items()}),
+        "removed": removed,
     }
