@@ -1,9 +1,12 @@
-"""Where channels can be cut in several ways: which choices make a difference, and the words for what comes."""
+"""Where channels can be cut in several ways: which choices matter, and what is said of the result."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
+import streamlit as st
+
+from pruning import Recipe, is_graph
 from pruning.groups.choices import DEFAULT, Choices, Heads, Norms
 from pruning.groups.types import Structure
 from ui import cache
@@ -25,9 +28,9 @@ ANEW = "Changing this starts without ratios, because the rows are others; Undo t
 
 GRADE = {"exact": "Exact", "statistics": "Exact, with means and variances over the channels that stay"}
 GRADE_HELP = {
-    "exact": "The smaller network answers like the whole one with zeros where something was removed. This "
+    "exact": "The pruned network answers like the whole one with zeros where something was removed. This "
     "is checked on the example input and on noise, up to the rounding of sums, before it is handed out.",
-    "statistics": "Norms of this network average over channels of which some are gone. The smaller network "
+    "statistics": "Norms of this network average over channels of which some are gone. The pruned network "
     "answers like the whole one with zeros whose norms average over the channels that stay; this is checked "
     "on the example input and on noise. Averages over fewer channels are other numbers: the answers are not "
     "those of the network with mere zeros, and the accuracy shown is of the really smaller one.",
@@ -40,8 +43,8 @@ RESULT_HELP = {
     False: "The pruned network is an object of the same Python class with smaller tensors: its code runs as "
     "before, it trains, and it can be pruned again.",
     True: "The class of this network cannot hold the smaller tensors, because sizes are written into its "
-    "code. What comes out is a torch.fx.GraphModule: the operations of one forward pass in eval mode, with the "
-    "smaller sizes. It trains and can be pruned again, but its Python is generated.",
+    "code. What comes out is a torch.fx.GraphModule: the operations of one forward pass in eval mode, with "
+    "the smaller sizes. It trains and can be pruned again, but its Python is generated.",
 }
 
 
@@ -57,6 +60,20 @@ def norms_matter(model_id: str, choices: Choices) -> bool:
         return True
     other = cache.structure(model_id, replace(choices, norms="statistics"))
     return _rows(other) != _rows(cache.structure(model_id, choices))
+
+
+def say_result(model_id: str, recipe: Recipe) -> None:
+    """One line: how the pruned network relates to the masked one, and what it is.
+
+    Raises:
+        ValueError: if the network cannot be pruned so.
+    """
+    grade, graph = cache.plan(model_id, recipe).grade, is_graph(cache.pruned(model_id, recipe))
+    with st.container(horizontal=True, gap="medium", key="result"):
+        icon = "verified" if grade == "exact" else "functions"
+        st.markdown(f":material/{icon}: {GRADE[grade]}", help=GRADE_HELP[grade], width="content")
+        icon = "account_tree" if graph else "deployed_code"
+        st.markdown(f":material/{icon}: {RESULT[graph]}", help=RESULT_HELP[graph], width="content")
 
 
 def _rows(structure: Structure) -> list[tuple[str, int]]:

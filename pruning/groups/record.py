@@ -6,6 +6,7 @@ Recording sees whatever runs, Python control flow included. What it cannot see i
 
 from __future__ import annotations
 
+import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -167,16 +168,35 @@ def record(module: nn.Module, example_inputs: Sequence[Any]) -> Recording:
 
 @contextmanager
 def recording_settings() -> Iterator[None]:
-    """No fused calls, which would hide what they compute: fast attention, recurrent layers of oneDNN."""
-    fastpath = torch.backends.mha.get_fastpath_enabled()
-    onednn = torch._C._get_mkldnn_enabled()  # the public context manager warns of TF32 on every use
-    torch.backends.mha.set_fastpath_enabled(False)
-    torch._C._set_mkldnn_enabled(False)
+    """No fused calls, which would hide what they compute: fast attention, recurrent layers of oneDNN.
+
+    These are settings of the whole process: the first thread that comes changes them, the last that goes
+    changes them back.
+    """
+    global _recording, _settings
+    with _SETTINGS_LOCK:
+        _recording += 1
+        if _recording == 1:
+            onednn = torch._C._get_mkldnn_enabled()  # the public context manager warns of TF32 on every use
+            _settings = torch.backends.mha.get_fastpath_enabled(), onednn
+            _set(False, False)
     try:
         yield
     finally:
-        torch.backends.mha.set_fastpath_enabled(fastpath)
-        torch._C._set_mkldnn_enabled(onednn)
+        with _SETTINGS_LOCK:
+            _recording -= 1
+            if not _recording:
+                _set(*_settings)
+
+
+_SETTINGS_LOCK = threading.Lock()
+_recording = 0  # how many threads are at it
+_settings = (True, True)  # as they were before
+
+
+def _set(fastpath: bool, onednn: bool) -> None:
+    torch.backends.mha.set_fastpath_enabled(fastpath)
+    torch._C._set_mkldnn_enabled(onednn)
 
 
 class _Recorder(TorchDispatchMode):

@@ -16,7 +16,7 @@ PRESET, TARGET, OF = "preset-name", "preset-target", "preset-of"
 
 def draw(session: Session) -> None:
     """One line of controls above the figures."""
-    with st.container(horizontal=True, vertical_alignment="bottom", key="prune-controls"):
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="xsmall", key="prune-controls"):
         _granularity(session)
         if session.granularity == "channel":
             _choices(session)
@@ -43,7 +43,7 @@ def _granularity(session: Session) -> None:
         granularity.offered(session.model_id, session.granularity),
         format_func=granularity.label,
         filter_mode=None,
-        width=190,
+        width=170,
         help=granularity.help_text(session.granularity),
         **state.tie("granularity", session.granularity, choose),
     )
@@ -67,7 +67,7 @@ def _choices(session: Session) -> None:
             list(ways.NORMS),
             format_func=ways.NORMS.__getitem__,
             filter_mode=None,
-            width=150,
+            width=145,
             help=f"{ways.NORMS_HELP} {ways.ANEW}",
             **state.bind("norms"),
         )
@@ -81,7 +81,7 @@ def _criterion(session: Session) -> None:
         names,
         format_func=lambda name: pruning.CRITERIA[name].label,
         filter_mode=None,
-        width=230,
+        width=205,
         help=f"What goes first: the lowest scores. **{entry.label}**: {entry.description}\n\n"
         f"Source: {entry.source}",
         **state.bind("criterion"),
@@ -112,7 +112,7 @@ def _rounding(session: Session) -> None:
         choices,
         format_func=lambda number: "exact count" if number == 1 else f"multiples of {number}",
         filter_mode=None,
-        width=160,
+        width=150,
         disabled=session.granularity != "channel",
         help="Kept channel counts are rounded up to a multiple: many processors are slow at odd counts. "
         "Attention heads are not rounded; at least one unit always stays.",

@@ -15,13 +15,14 @@ from streamlit.delta_generator import DeltaGenerator
 
 import pruning
 from pruning.live import LiveEvaluator
-from ui import cache, charts, latencies, shell, state
+from ui import cache, charts, latencies, shell, state, ways
 from ui.prune import cards, facts
 from ui.prune.board import LIVE
 from ui.prune.facts import Facts
 from ui.state import Session
 
 LATENCY = "prune-latency"
+RESULT = "prune-result"
 REST_S = 0.5  # the hand has rested this long before time is measured
 MASKED = "Zeros in place save no time: every tensor keeps its size. Prune channels to gain time."
 
@@ -97,6 +98,13 @@ def latency() -> None:
                 slot.html(cards.latency(found, "", images) + mark)
 
 
+def result(session: Session, now: Facts) -> None:
+    """How the pruned network relates to the masked one, and what it is; nothing as long as it is whole."""
+    if not now.untouched:
+        ways.say_result(session.model_id, now.recipe)
+    st.html(_for(now))
+
+
 def _rest(slot: DeltaGenerator, shown: str) -> None:
     """Wait until the hand has rested, in steps at which the next drag takes over."""
     end = time.monotonic() + REST_S
@@ -120,7 +128,8 @@ def _only_for(now: Facts) -> str:
     other = f":not(:has(.px-for-{now.recipe.digest}))"
     colours = charts.colours()
     return (
-        f"<style>.st-key-{LATENCY}{other}, .st-key-prune-outcome{other} {{ opacity: .35; }}"
+        f"<style>.st-key-{LATENCY}{other}, .st-key-{RESULT}{other}, .st-key-prune-outcome{other}"
+        " { opacity: .35; }"
         f":root {{ --px-dense: {colours.dense}; --px-pruned: {colours.pruned}; --px-text: {colours.text};"
         f"--px-surface: {colours.surface}; --px-page: {colours.background}; --px-neutral: {colours.grid}; }}"
         "</style>"
