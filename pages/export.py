@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from ui import shell, state
+from ui import shell, state, ways
 from ui.export import files, proof, view, work
 
 shell.guard()
@@ -21,8 +21,10 @@ with shell.errors_here():
     export = files.write(session, choice)
     found = work.begin(session, choice)
     view.cards(export, choice, found)
+    if not choice.untouched:
+        ways.say_result(choice.model_id, choice.recipe)
     proof.draw(session, choice, found)
     shell.section("Download")
-    texts = files.texts(session, export, choice, found.measured)
+    texts = files.texts(session, export, choice, found)
     view.downloads(export, texts, found)
     view.previews(texts, found)

@@ -7,11 +7,12 @@ from dataclasses import replace
 import streamlit as st
 
 from pruning import Recipe, is_graph
+from pruning.checkpoint.text import GRADES, RESULTS
 from pruning.groups.choices import DEFAULT, Choices, Heads, Norms
 from pruning.groups.types import Structure
 from ui import cache
 
-HEADS: dict[Heads, str] = {"whole": "Whole", "inside": "Inside each head"}
+HEADS: dict[Heads, str] = {"whole": "Whole", "inside": "Inside each"}
 NORMS: dict[Norms, str] = {"exact": "Stays whole", "statistics": "May be pruned"}
 
 HEADS_HELP = (
@@ -26,7 +27,6 @@ NORMS_HELP = (
 )
 ANEW = "Changing this starts without ratios, because the rows are others; Undo takes it back."
 
-GRADE = {"exact": "Exact", "statistics": "Exact, with means and variances over the channels that stay"}
 GRADE_HELP = {
     "exact": "The pruned network answers like the whole one with zeros where something was removed. This "
     "is checked on the example input and on noise, up to the rounding of sums, before it is handed out.",
@@ -34,10 +34,6 @@ GRADE_HELP = {
     "answers like the whole one with zeros whose norms average over the channels that stay; this is checked "
     "on the example input and on noise. Averages over fewer channels are other numbers: the answers are not "
     "those of the network with mere zeros, and the accuracy shown is of the really smaller one.",
-}
-RESULT = {
-    False: "Your own class",
-    True: "A graph of recorded operations, because its code has sizes written into it",
 }
 RESULT_HELP = {
     False: "The pruned network is an object of the same Python class with smaller tensors: its code runs as "
@@ -70,10 +66,8 @@ def say_result(model_id: str, recipe: Recipe) -> None:
     """
     grade, graph = cache.plan(model_id, recipe).grade, is_graph(cache.pruned(model_id, recipe))
     with st.container(horizontal=True, gap="medium", key="result"):
-        icon = "verified" if grade == "exact" else "functions"
-        st.markdown(f":material/{icon}: {GRADE[grade]}", help=GRADE_HELP[grade], width="content")
-        icon = "account_tree" if graph else "deployed_code"
-        st.markdown(f":material/{icon}: {RESULT[graph]}", help=RESULT_HELP[graph], width="content")
+        st.markdown(f"**Result:** {GRADES[grade]}", help=GRADE_HELP[grade], width="content")
+        st.markdown(f"**What it is:** {RESULTS[graph]}", help=RESULT_HELP[graph], width="content")
 
 
 def _rows(structure: Structure) -> list[tuple[str, int]]:

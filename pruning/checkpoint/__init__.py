@@ -2,10 +2,10 @@
 
 from pruning.checkpoint.card import Side, model_card
 from pruning.checkpoint.check import SelfCheck, check_batches, self_check
-from pruning.checkpoint.code import loading_code
+from pruning.checkpoint.code import loading_code, program_code
 from pruning.checkpoint.layout import FORMS, Form
 from pruning.checkpoint.load import LoadedCheckpoint, load_checkpoint
-from pruning.checkpoint.program import program_bytes, save_program
+from pruning.checkpoint.program import program_bytes, program_of, save_program
 from pruning.checkpoint.read import check_state_dict, read_state_dict
 from pruning.checkpoint.size import SizeModel, checkpoint_size, dense_size
 from pruning.checkpoint.write import checkpoint_bytes, save_checkpoint
@@ -26,6 +26,8 @@ __all__ = [
     "loading_code",
     "model_card",
     "program_bytes",
+    "program_code",
+    "program_of",
     "read_state_dict",
     "save_checkpoint",
     "save_program",

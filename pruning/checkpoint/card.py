@@ -8,7 +8,8 @@ from datetime import date
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
-from pruning.checkpoint.text import size_text
+from pruning.checkpoint.code import program_code
+from pruning.checkpoint.text import GRADES, RESULTS, size_text
 
 if TYPE_CHECKING:
     from pruning.checkpoint.check import SelfCheck
@@ -45,7 +46,9 @@ def model_card(
     pruned: Side,
     timing: Timing | None = None,
     check: SelfCheck | None = None,
+    graph: bool = False,
     file_name: str,
+    program_name: str = "",
     data: str = "",
     provenance: str = "",
     made: date | None = None,
@@ -59,7 +62,9 @@ def model_card(
         dense, pruned: the two networks' figures.
         timing: of the pruned network, measured in turns with the dense one; alone where nothing is pruned.
         check: of the exported file.
+        graph: whether the pruned network is a graph of recorded operations, see `is_graph`.
         file_name: of the checkpoint.
+        program_name: of its `.pt2` program, which was loaded again and compared; "" if there is none.
         data: what the accuracy was measured on and where it comes from, in one sentence.
         provenance: where the dense network's weights come from, in a few words.
         made: date of the export; today if not given.
@@ -76,9 +81,12 @@ def model_card(
         *_sentences(dense, pruned, timing, check, data),
         "## What was pruned",
         _table(("layer or group", "granularity", "criterion", "asked", "kept", "note"), _entries(plan)),
+        _grade(plan),
+        f"Result: {RESULTS[graph]}.",
         f"Scope {recipe.scope}, counts rounded up to a multiple of {recipe.multiple_of}, seed {recipe.seed}.",
         "## How to load it",
         _how_to_load(file_name),
+        *([_how_to_run(program_name)] if program_name else []),
         "## Licence",
         "Apache-2.0, as the network it was made from, unless its weights were somebody else's.",
         "## Recipe",
@@ -148,6 +156,25 @@ def _entries(plan: Plan) -> Iterable[Sequence[str]]:
         kept = f"{entry.kept:,} of {entry.size:,}"
         asked = f"{entry.asked:.1%} off"
         yield (_code(entry.key), entry.spelled, _code(entry.criterion), asked, kept, entry.note)
+
+
+def _grade(plan: Plan) -> str:
+    choices = plan.structure.choices
+    found = f" Groups were found with heads {choices.heads} and norms {choices.norms}."
+    masked = "the dense one with zeros where something was removed"
+    if plan.grade == "statistics":
+        masked += ", its norms averaging over the channels that stay"
+    return f"Grade: {GRADES[plan.grade]}. The pruned network answers like {masked}.{found}"
+
+
+def _how_to_run(file_name: str) -> str:
+    name = PurePath(file_name).name
+    return (
+        "Without any class, with torch alone:\n\n"
+        f"~~~~python\n{program_code(name)}~~~~\n\n"
+        "The `.pt2` was loaded again when it was written, and gave the same outputs bit for bit on the "
+        "example input."
+    )
 
 
 def _how_to_load(file_name: str) -> str:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,12 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from pruning.checkpoint.load import load_checkpoint
+from pruning.checkpoint.process import run_fresh
 from pruning.evaluate import Report, evaluating, measure
 
 if TYPE_CHECKING:
     from pruning.tasks import Split
-
-FRESH_TIMEOUT_S = 300
 
 
 @dataclass(frozen=True)
@@ -196,25 +192,9 @@ def _run_elsewhere(source: Path | str | bytes, inputs: Tensor, batch_size: int) 
     """The outputs that a new Python process gets from the file."""
     from safetensors.torch import load_file, save_file
 
-    root = Path(__file__).resolve().parents[2]
-    paths = [str(root), *filter(None, [os.environ.get("PYTHONPATH")])]
     with tempfile.TemporaryDirectory(prefix="pruning-check-") as folder:
         file = Path(folder) / "exported.safetensors"
         file.write_bytes(source if isinstance(source, bytes) else Path(source).read_bytes())
         save_file({"inputs": inputs.contiguous()}, Path(folder) / "inputs.safetensors")
-        command = [sys.executable, "-m", "pruning.checkpoint.fresh", folder, str(batch_size)]
-        try:
-            done = subprocess.run(
-                [*command, str(torch.get_num_threads())],
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
-                capture_output=True,
-                text=True,
-                timeout=FRESH_TIMEOUT_S,
-                check=False,
-            )
-        except subprocess.TimeoutExpired:
-            raise ValueError(f"A fresh process did not load the file in {FRESH_TIMEOUT_S} seconds.") from None
-        if done.returncode:
-            last = (done.stderr.strip().splitlines() or ["no message"])[-1][:300]
-            raise ValueError(f"A fresh process could not load the file: {last}")
+        run_fresh("pruning.checkpoint.fresh", folder, str(batch_size), str(torch.get_num_threads()))
         return load_file(Path(folder) / "outputs.safetensors")["outputs"]

@@ -26,6 +26,21 @@ if __name__ == "__main__":
 ''')
 
 
+_PROGRAM = Template("""import torch
+
+network = torch.export.load($file_name).module()
+""")
+
+
+def program_code(file_name: str) -> str:
+    """The Python that loads a `.pt2` program; it needs torch, and no class of the network.
+
+    Args:
+        file_name: of the program.
+    """
+    return _PROGRAM.substitute(file_name=repr(file_name))
+
+
 def loading_code(architecture: str, file_name: str) -> str:
     """A Python file that loads an exported checkpoint lying beside it.
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import tempfile
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves, tree_map
 
+from pruning.checkpoint.process import run_fresh
 from pruning.checkpoint.write import write_atomically
 from pruning.evaluate import evaluating
 
@@ -54,6 +57,24 @@ def program_bytes(module: nn.Module, example_inputs: Sequence[Any]) -> bytes:
             return data
     cause = (str(failure).strip() or type(failure).__name__).splitlines()[0][:300]
     raise ValueError(f"This {type(module).__name__} cannot be written as a .pt2 program: {cause}")
+
+
+def program_of(checkpoint: bytes, stop: threading.Event | None = None) -> bytes:
+    """`program_bytes` of the network in a checkpoint file, made by a Python process of its own.
+
+    While torch.export traces a network it holds the interpreter and replaces builtins, which a server with
+    other threads had better not meet.
+
+    Args:
+        checkpoint: of a built-in architecture, as `save_checkpoint` writes it.
+        stop: ends the work when set.
+    Raises:
+        ValueError: as `program_bytes` and `load_checkpoint`; and if it was stopped.
+    """
+    with tempfile.TemporaryDirectory(prefix="pruning-program-") as folder:
+        (Path(folder) / "exported.safetensors").write_bytes(checkpoint)
+        run_fresh("pruning.checkpoint.fresh_program", folder, str(torch.get_num_threads()), stop=stop)
+        return (Path(folder) / "network.pt2").read_bytes()
 
 
 def _written(module: nn.Module, inputs: tuple[Any, ...], shapes: Any) -> bytes:

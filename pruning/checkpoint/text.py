@@ -4,6 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+GRADES = {  # `Plan.grade`
+    "exact": "exact",
+    "statistics": "exact, with means and variances over the channels that stay",
+}
+RESULTS = {  # `is_graph`
+    False: "your own class",
+    True: "a graph of recorded operations, because its code has sizes written into it",
+}
 SHOWN_CHARS = 60  # a qualified parameter name is shorter; a hostile one may be megabytes
 
 

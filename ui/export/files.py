@@ -7,11 +7,13 @@ import io
 import zipfile
 from dataclasses import dataclass
 
-from pruning import Cost
-from pruning.checkpoint import Side, dense_size, loading_code, model_card
+from pruning import Cost, is_graph
+from pruning.checkpoint import Side, dense_size, loading_code, model_card, program_code
 from ui import cache
-from ui.export.work import Choice, Measured
+from ui.export.work import Choice, Found
 from ui.state import Session
+
+PROGRAM_CODE = "-program.py"  # ending of the file that loads the .pt2
 
 
 @dataclass(frozen=True)
@@ -68,8 +70,9 @@ def predicted_size(choice: Choice) -> int:
     return sizes.size(choice.recipe, kept, nonzero, form=choice.form)
 
 
-def texts(session: Session, export: Export, choice: Choice, measured: Measured) -> dict[str, str]:
-    """Ending -> the text of the file with that ending: recipe, model card, loader."""
+def texts(session: Session, export: Export, choice: Choice, found: Found) -> dict[str, str]:
+    """Ending -> the text of the file with that ending: recipe, model card, loader; and of the program's."""
+    measured, program = found.measured, f"{export.stem}.pt2"
     card = model_card(
         architecture=session.model,
         recipe=choice.recipe,
@@ -78,20 +81,28 @@ def texts(session: Session, export: Export, choice: Choice, measured: Measured) 
         pruned=Side(export.pruned, len(export.data), measured.pruned),
         timing=measured.timing,
         check=measured.check,
+        graph=is_graph(cache.pruned(choice.model_id, choice.recipe)),
         file_name=export.name,
+        program_name=program if found.program_file else "",
         provenance=cache.model(choice.model_id).provenance,
     )
-    return {
+    texts = {
         "-recipe.json": choice.recipe.to_json(),
         "-card.md": card,
         "-load.py": loading_code(session.model, export.name),
     }
+    return {**texts, PROGRAM_CODE: program_code(program)} if found.program_file else texts
 
 
-def archive(export: Export, texts: dict[str, str]) -> tuple[str, bytes]:
-    """All files as a zip, and its name; the same files give the same bytes."""
+def archive(export: Export, texts: dict[str, str], program: bytes | None) -> tuple[str, bytes]:
+    """All files as a zip, and its name; the same files give the same bytes.
+
+    Args:
+        program: the `.pt2`, if there is one.
+    """
     buffer = io.BytesIO()
     files = {".safetensors": export.data} | {ending: text.encode() for ending, text in texts.items()}
+    files |= {".pt2": program} if program else {}
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as packed:
         for ending, data in files.items():
             packed.writestr(zipfile.ZipInfo(export.stem + ending, (2020, 1, 1, 0, 0, 0)), data)

@@ -20,14 +20,14 @@ POLL_S = 0.5  # how often the page looks at work under way
 
 def draw(session: Session, choice: Choice, found: Found) -> None:
     """Progress, then the figures; about as high, so that what is below stays where it is."""
-    polling = found.busy or found.checking
-    st.fragment(_follow, key="export-proof", run_every=POLL_S if polling else None)(session, choice, polling)
+    every = POLL_S if any(found.state) else None
+    st.fragment(_follow, key="export-proof", run_every=every)(session, choice, found.state)
 
 
-def _follow(session: Session, choice: Choice, polling: bool) -> None:
+def _follow(session: Session, choice: Choice, drawn: tuple[bool, ...]) -> None:
     found = work.find(choice)
-    if polling and not (found.busy or found.checking):
-        st.rerun()  # the last time: without polling, and with what was found
+    if found.state != drawn:
+        st.rerun()  # the page shows what was found, and polls on only for what is left
     if found.busy and found.job is not None:
         with st.container(border=True):
             st.markdown(_stages(found.job))

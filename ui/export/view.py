@@ -136,6 +136,7 @@ def downloads(export: Export, texts: dict[str, str], found: Found) -> None:
         _download(
             "Network", ".safetensors", export, export.data, "The pruned network: plain tensors, no pickle."
         )
+        _program(export, found)
         for what, ending, tip in (
             (
                 "Recipe",
@@ -145,9 +146,12 @@ def downloads(export: Export, texts: dict[str, str], found: Found) -> None:
             ("Loader", "-load.py", "A few lines of Python that load the network lying beside it."),
             ("Model card", "-card.md", "What was measured, on what, and how to load the file."),
         ):
-            waits = found.busy and ending == "-card.md"
+            waits = (found.busy or found.writing) and ending == "-card.md"
             _download(what, ending, export, texts[ending].encode(), tip, disabled=waits)
-        name, data = (f"{export.stem}.zip", b"") if found.busy else files.archive(export, texts)
+        waits = found.busy or found.writing
+        name, data = f"{export.stem}.zip", b""
+        if not waits:
+            name, data = files.archive(export, texts, found.program_file)
         st.download_button(
             "All as .zip",
             data,
@@ -156,18 +160,33 @@ def downloads(export: Export, texts: dict[str, str], found: Found) -> None:
             icon=":material/folder_zip:",
             key="download.zip",
             on_click="ignore",
-            disabled=found.busy,
-            help=f"The four files in one archive. Saved as {name}" if data else "Follows the model card.",
+            disabled=waits,
+            help=f"All files in one archive. Saved as {name}" if data else "Follows the model card.",
         )
     st.caption(_when(found))
+    if found.program is not None and found.program.state == "failed":
+        st.caption(f"There is no .pt2: {shell.literal(found.program.error)}")
 
 
 def _when(found: Found) -> str:
     if found.busy:
         return "The model card holds what is measured: it and the .zip follow when the measurement is done."
-    if found.done:
-        return "The model card holds the measured figures; the .zip holds all four files."
-    return "The model card says “not measured” where no figure is; the .zip holds all four files."
+    if found.writing:
+        return "The .pt2 is being written, loaded again and compared; the model card and the .zip follow."
+    card = "holds the measured figures" if found.done else "says “not measured” where no figure is"
+    loaded = "; the .pt2 was loaded again and answers the example input bit for bit alike"
+    return f"The model card {card}; the .zip holds all files{loaded if found.program_file else ''}."
+
+
+def _program(export: Export, found: Found) -> None:
+    """The `.pt2`; nothing where there can be none."""
+    if found.program_file:
+        tip = "The pruned network as a program: needs torch, and no class of ours or yours. Checked: loaded "
+        tip += "again, its outputs on the example input are the same bit for bit."
+        _download("Program", ".pt2", export, found.program_file, tip)
+    elif found.writing:
+        tip = "torch.export writes the network as a program that needs no class at all; that takes seconds."
+        _download("Program", ".pt2", export, b"", tip, disabled=True)
 
 
 def _download(
@@ -192,9 +211,12 @@ def previews(texts: dict[str, str], found: Found) -> None:
     load, card, recipe = st.tabs(["How to load it", "Model card", "Recipe"])
     with load:
         st.code(texts["-load.py"], "python")
+        if files.PROGRAM_CODE in texts:
+            st.markdown("The .pt2 needs torch alone, and no class of the network:")
+            st.code(texts[files.PROGRAM_CODE], "python")
     with card:
-        if found.busy:
-            st.caption("Follows as soon as the measurement is done.")
+        if found.busy or found.writing:
+            st.caption("Follows as soon as everything is measured and written.")
         else:
             st.code(texts["-card.md"], "markdown", wrap_lines=True)
     with recipe:

@@ -11,14 +11,14 @@ from typing import Any
 from torch import nn
 
 from pruning import MissingData, Recipe, Report, Timing
-from pruning.checkpoint import Form, SelfCheck, check_batches, load_checkpoint, self_check
+from pruning.checkpoint import Form, SelfCheck, check_batches, load_checkpoint, program_of, self_check
 from pruning.evaluate import evaluate_batches
 from pruning.tasks import Split, Task
 from ui import cache, latencies
 from ui.jobs import Job
 from ui.state import Session
 
-KIND, FRESH = "export", "export-fresh"  # of the jobs
+KIND, FRESH, PROGRAM = "export", "export-fresh", "export-program"  # of the jobs
 BATCH = 96  # images from one look at Cancel to the next
 LATENCY_MACS = 5e10  # what two cores multiply in the time that a latency takes, for the progress bar
 STAGES = {
@@ -105,11 +105,13 @@ class Found:
         measured: so far; only whole figures.
         job: the work, None if it was never asked of this server.
         fresh: the same of the check in a fresh process.
+        program: the same of the `.pt2`.
     """
 
     measured: Measured
     job: Job | None
     fresh: Job | None
+    program: Job | None
 
     @property
     def busy(self) -> bool:
@@ -119,6 +121,21 @@ class Found:
     def checking(self) -> bool:
         """Whether a fresh process is at work."""
         return self.fresh is not None and self.fresh.busy
+
+    @property
+    def writing(self) -> bool:
+        """Whether the `.pt2` is still to come."""
+        return self.program is not None and self.program.busy
+
+    @property
+    def program_file(self) -> bytes | None:
+        """The `.pt2`, once it is written."""
+        return self.program.result if self.program is not None and self.program.state == "done" else None
+
+    @property
+    def state(self) -> tuple[bool, ...]:
+        """What is under way: when this changes, the page has something else to show."""
+        return self.busy, self.checking, self.writing
 
     @property
     def done(self) -> bool:
@@ -131,7 +148,7 @@ def find(choice: Choice) -> Found:
     measured = job.result if job is not None and job.result is not None else Measured()
     if fresh is not None and fresh.state == "done":
         measured = replace(measured, check=fresh.result)
-    return Found(measured, job, fresh)
+    return Found(measured, job, fresh, cache.jobs().get(PROGRAM, choice.key))
 
 
 def begin(session: Session, choice: Choice) -> Found:
@@ -149,6 +166,9 @@ def begin(session: Session, choice: Choice) -> Found:
         start(session, choice)
     elif session.asked != choice.key:
         _turn_to(session, choice.key)
+    program = found.program
+    if program is None or (program.busy and session.owner not in program.owners):
+        _start_program(session, choice)
     return find(choice)
 
 
@@ -195,11 +215,18 @@ def start_fresh(session: Session, choice: Choice) -> Job:
     return cache.jobs().submit(session.claim(), FRESH, choice.key, work)
 
 
+def _start_program(session: Session, choice: Choice) -> None:
+    """Write the network as a `.pt2`, after the measurement: one waits for the other."""
+    data = cache.exported(choice.model_id, choice.recipe, choice.form)
+    cache.jobs().submit(session.claim(), PROGRAM, choice.key, lambda job: program_of(data, job.stop))
+
+
 def _turn_to(session: Session, key: str) -> None:
     """Withdraw this visitor's wish for the measurement before: it was of a file that is no longer wanted."""
-    before = cache.jobs().get(KIND, session.asked)
-    if before is not None and session.asked != key:
-        cache.jobs().cancel(before, session.owner, forget=True)
+    for kind in (KIND, PROGRAM):
+        before = cache.jobs().get(kind, session.asked)
+        if before is not None and session.asked != key:
+            cache.jobs().cancel(before, session.owner, forget=True)
     session.asked = key
 
 

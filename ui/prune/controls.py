@@ -57,7 +57,7 @@ def _choices(session: Session) -> None:
             list(ways.HEADS),
             format_func=ways.HEADS.__getitem__,
             filter_mode=None,
-            width=150,
+            width=130,
             help=f"{ways.HEADS_HELP} {ways.ANEW}",
             **state.bind("heads"),
         )
