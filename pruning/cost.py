@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -76,9 +77,35 @@ class _Sum:
             total += constant
         return total
 
+    def by_changed(
+        self, before: Mapping[Length, int], after: Mapping[Length, int]
+    ) -> Iterator[tuple[int, int, int]]:
+        """For each term: how many of its lengths differ, its value before, its value after."""
+        for lengths, constant in self._terms.items():
+            changed = sum(before[each] != after[each] for each in lengths)
+            yield (
+                changed,
+                constant * math.prod(before[each] for each in lengths),
+                constant * math.prod(after[each] for each in lengths),
+            )
+
     @property
     def lengths(self) -> set[Length]:
         return {each for lengths in self._terms for each in lengths}
+
+
+@dataclass(frozen=True)
+class Shrinking:
+    """The part of a network in which the same number of dimensions get shorter.
+
+    Args:
+        dimensions: how many; None for what goes with a dropped block.
+        before, after: parameters, or MACs for the example inputs.
+    """
+
+    dimensions: int | None
+    before: int
+    after: int
 
 
 class CostModel:
@@ -101,6 +128,7 @@ class CostModel:
         self._weights: dict[str, _Sum] = {}
         shapes = _shapes(self.structure)
         trainable = dict(module.named_parameters())
+        self.trainable = frozenset(trainable)
         for name, tensor in named_tensors(module).items():
             layer, _, own = name.rpartition(".")
             self._bytes.add(tensor.element_size(), shapes[name])
@@ -160,6 +188,24 @@ class CostModel:
         kept = {key: int(keep.sum()) for key, keep in plan.channels.items()}
         nonzero = {key: int(keep.sum()) for key, keep in plan.weights.items()}
         return self.cost(kept, nonzero, [block.id for block in plan.blocks])
+
+    def shrinking(
+        self, kept: Mapping[str, int] | None = None, dropped: Collection[str] = ()
+    ) -> tuple[list[Shrinking], list[Shrinking]]:
+        """How parameters and MACs come to fall as they do: along how many dimensions.
+
+        Of a weight between two groups at ratio 0.5 a quarter is left, of its bias a half.
+
+        Args:
+            kept, dropped: as for `cost`.
+        Returns:
+            Of the parameters and of the MACs, by rising number of dimensions, dropped blocks last.
+        """
+        lengths = self._evaluate({}), self._evaluate(kept or {})
+        return (
+            _shrinking(self._layer_parameters, *lengths, dropped),
+            _shrinking(self._layer_macs, *lengths, dropped),
+        )
 
     def layer_table(
         self, kept: Mapping[str, int] | None = None, nonzero: Mapping[str, int] | None = None
@@ -221,6 +267,23 @@ class CostModel:
 
     def _for_each_sample(self, total: int) -> int:
         return -(-total // max(self.structure.batch, 1))
+
+
+def _shrinking(
+    layers: Mapping[str, _Sum],
+    before: Mapping[Length, int],
+    after: Mapping[Length, int],
+    dropped: Collection[str],
+) -> list[Shrinking]:
+    found: dict[int | None, tuple[int, int]] = {}
+    for name, total in layers.items():
+        gone = inside(name, dropped)
+        for changed, dense, left in total.by_changed(before, after):
+            key = None if gone else changed
+            known = found.get(key, (0, 0))
+            found[key] = known[0] + dense, known[1] + (0 if gone else left)
+    ordered = sorted(found, key=lambda key: math.inf if key is None else key)
+    return [Shrinking(key, *found[key]) for key in ordered]
 
 
 def _shapes(structure: Structure) -> dict[str, list[Length]]:

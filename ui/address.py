@@ -136,7 +136,7 @@ def unpack(text: str, keys: Sequence[str]) -> tuple[dict[str, float], frozenset[
 
 
 def pack_units(removed: Mapping[str, Iterable[int]], keys: Sequence[str]) -> str:
-    """Units switched off by hand as text: place of the key, a point, a hexadecimal number with a bit a unit."""
+    """Units switched off by hand as text: place of the key, a point, a hexadecimal number, one bit a unit."""
     masks = {key: sum(1 << unit for unit in units) for key, units in removed.items()}
     return "_".join(f"{place}.{masks[key]:x}" for place, key in enumerate(keys) if masks.get(key))
 
