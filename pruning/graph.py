@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ from pruning.groups.record import Call, Recording, record
 from pruning.layers import FREE_PARAMETER, Layer, find_layers
 
 INPUT, OUTPUT = "input", "output"
+FOLDED = "folded"
 JOINS = {
     "add": "+",
     "sub": "−",
@@ -28,8 +29,8 @@ class Node:
     """A layer, the network's input or output, or a place where two branches meet.
 
     Args:
-        kind: "input", "output", "layer" or "join".
-        label: the layer's name, or the sign of the operation.
+        kind: "input", "output", "layer", "join", or "folded" for several that are not shown one by one.
+        label: the layer's name, the sign of the operation, or how many.
     """
 
     kind: str
@@ -44,7 +45,7 @@ class Graph:
     edges: tuple[tuple[int, int], ...]
 
 
-def find_graph(module: nn.Module, example_inputs: Sequence[Any]) -> Graph:
+def find_graph(module: nn.Module, example_inputs: Sequence[Any], *, every_layer: bool = False) -> Graph:
     """The flow of data between the layers that multiply by a weight matrix or kernels.
 
     Normalisations, activations, pooling and reshaping are passed through: what they make counts as the output
@@ -53,10 +54,14 @@ def find_graph(module: nn.Module, example_inputs: Sequence[Any]) -> Graph:
     Args:
         module: any network, never touched.
         example_inputs: positional inputs of its forward, batch dimension first.
+        every_layer: draw all layers with parameters of their own, normalisations too.
     Raises:
         ValueError: if it does not run on these inputs, or returns something other than tensors.
     """
-    layers = {layer.name for layer in find_layers(module, example_inputs) if is_node(layer)}
+    found = find_layers(module, example_inputs)
+    layers = {
+        layer.name for layer in found if is_node(layer) or (every_layer and layer.kind != FREE_PARAMETER)
+    }
     return _Flow(record(module, tuple(example_inputs)), layers).graph()
 
 
@@ -113,3 +118,50 @@ class _Flow:
     def _new(self, node: Node) -> int:
         self.nodes.append(node)
         return len(self.nodes) - 1
+
+
+def fold(graph: Graph, shown: Collection[int]) -> tuple[Graph, dict[int, int]]:
+    """A smaller graph in which stretches of nodes that need not be shown are one node each.
+
+    Nodes of a stretch are connected and come after the same shown nodes, so folding makes no circle.
+
+    Args:
+        graph: any.
+        shown: places of the nodes that stay themselves; so do the input and the output.
+    Returns:
+        The graph, with nodes of kind "folded" that say how many layers they stand for; and old place -> new
+        place. A single node is never folded.
+    """
+    loose = {p for p, node in enumerate(graph.nodes) if p not in shown and node.kind in ("layer", "join")}
+    after: list[set[int]] = [set() for _ in graph.nodes]
+    for a, b in sorted(graph.edges, key=lambda edge: edge[1]):
+        after[b] |= after[a] | ({a} - loose)
+    head = {place: place for place in loose}  # the first node of its stretch
+
+    def find(place: int) -> int:
+        while head[place] != place:
+            place = head[place]
+        return place
+
+    for a, b in graph.edges:
+        if a in loose and b in loose and after[a] == after[b]:
+            first, last = sorted((find(a), find(b)))
+            head[last] = first
+    stretches: dict[int, list[int]] = {}
+    for place in sorted(loose):
+        stretches.setdefault(find(place), []).append(place)
+    inside = {p: own[-1] for own in stretches.values() if len(own) > 1 for p in own}
+    nodes: list[Node] = []
+    where: dict[int, int] = {}
+    for place, node in enumerate(graph.nodes):
+        if inside.get(place, place) == place:
+            where[place] = len(nodes)
+            nodes.append(_stretch(graph, inside, place) if place in inside else node)
+    where |= {place: where[last] for place, last in inside.items()}
+    edges = dict.fromkeys((where[a], where[b]) for a, b in graph.edges if where[a] != where[b])
+    return Graph(tuple(nodes), tuple(edges)), where
+
+
+def _stretch(graph: Graph, inside: Mapping[int, int], last: int) -> Node:
+    layers = sum(graph.nodes[p].kind == "layer" for p, end in inside.items() if end == last)
+    return Node(FOLDED, f"… {layers} layer{'s' * (layers != 1)} …")

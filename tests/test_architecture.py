@@ -110,7 +110,7 @@ def test_app_stays_an_entry() -> None:
     assert len((ROOT / "app.py").read_text(encoding="utf-8").splitlines()) < 60
 
 
-@pytest.mark.parametrize("name", ["model", "weights", "sensitivity", "prune", "export", "explain"])
+@pytest.mark.parametrize("name", ["model", "groups", "weights", "sensitivity", "prune", "export", "explain"])
 def test_pages_begin_with_the_guard(name: str) -> None:
     """Else a deep link right after the server's start shows the page without app.py."""
     statements = [

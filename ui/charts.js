@@ -1,5 +1,5 @@
 // Two buttons that save the Plotly chart of the same container as a picture, through Plotly's own button;
-// and, where it is asked for, lines that stand out under the pointer.
+// and, where it is asked for, lines that stand out under the pointer, or bars that light up together.
 export default function ({ data, parentElement }) {
   const host = parentElement.host ?? parentElement;
   let row = parentElement.querySelector(".row");
@@ -10,6 +10,7 @@ export default function ({ data, parentElement }) {
   }
   row.replaceChildren(button("png"), button("svg"));
   if (data.highlight) watch(host.closest("[class*='st-key-chart-']"));
+  if (data.linked) link(host.closest("[class*='st-key-chart-']"));
 
   function button(format) {
     const made = document.createElement("button");
@@ -67,4 +68,38 @@ function light(chart, uid) {
   }
   for (const item of chart.querySelectorAll(".legend .traces"))
     item.querySelector(".legendtext").style.fontWeight = uid && traceOf(item) === uid ? "700" : "";
+}
+
+// Bars of one customdata light up together; a click keeps them lit until the next one.
+function link(chart) {
+  if (!chart || chart.dataset.linked) return;
+  chart.dataset.linked = "on";
+  let kept = null;
+  chart.addEventListener("pointermove", () => {
+    const plot = chart.querySelector(".js-plotly-plot");
+    if (!plot?.on || plot.dataset.linked) return;
+    plot.dataset.linked = "on";
+    plot.on("plotly_hover", ({ points }) => lightBars(chart, points[0].customdata));
+    plot.on("plotly_unhover", () => lightBars(chart, kept));
+    plot.on("plotly_click", ({ points }) => {
+      kept = kept === points[0].customdata ? null : points[0].customdata;
+      lightBars(chart, points[0].customdata);
+    });
+  });
+}
+
+function lightBars(chart, which) {
+  const colour = getComputedStyle(chart).getPropertyValue("--st-primary-color") || "currentColor";
+  for (const bars of chart.querySelectorAll(".barlayer .trace")) {
+    const values = bars.__data__?.[0]?.trace?.customdata ?? [];
+    for (const bar of bars.querySelectorAll(".point")) {
+      const lit = which != null && values[bar.__data__?.i] === which;
+      const path = bar.querySelector("path");
+      path.style.outline = "";
+      path.dataset.own ??= path.getAttribute("style") ?? "";
+      if (lit) bar.dataset.lit = "on";
+      else delete bar.dataset.lit;
+      path.setAttribute("style", lit ? `${path.dataset.own}; stroke: ${colour}; stroke-width: 2.5px; stroke-opacity: 1` : path.dataset.own);
+    }
+  }
 }

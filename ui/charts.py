@@ -47,6 +47,7 @@ def show(
     name: str | None = None,
     alt: str | None = None,
     highlight: bool = False,
+    linked: bool = False,
     **options: Any,
 ) -> Any:
     """Draw a Plotly figure with its downloads.
@@ -58,6 +59,7 @@ def show(
         name: of the files, in words; the key if not given.
         alt: what the chart shows, for screen readers; the figure's title if not given.
         highlight: fade all other lines while the pointer is on one, or on its name in the legend.
+        linked: light up all bars with the same `customdata` as the one that the pointer is on.
         options: for `st.plotly_chart`, such as `on_select="rerun"`, which returns the selection.
     """
     title = figure.layout.title.text or name or key
@@ -72,7 +74,13 @@ def show(
         ):
             _pictures(
                 key=f"pictures-{key}",
-                data={"name": stem, "scale": _SCALE, "title": plain(title), "highlight": highlight},
+                data={
+                    "name": stem,
+                    "scale": _SCALE,
+                    "title": plain(title),
+                    "highlight": highlight,
+                    "linked": linked,
+                },
                 width="content",
             )
             if data is not None:

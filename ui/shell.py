@@ -20,6 +20,7 @@ ROOT = Path(__file__).parents[1]
 STATIC = ROOT / "static"
 PAGES = {  # file in pages/ -> title; no icons: Streamlit fetches a page's icon from an outside host
     "model": "Model",
+    "groups": "Groups",
     "weights": "Weights",
     "sensitivity": "Sensitivity",
     "prune": "Prune",
