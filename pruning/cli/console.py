@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pruning.evaluate import Report
+from pruning.groups.choices import DEFAULT, Choices
 
 BAR_WIDTH = 30
 REDRAW_S = 0.1
@@ -132,6 +133,13 @@ def _finite(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_finite(item) for item in value]
     return value
+
+
+def choices_of(arguments: Namespace) -> Choices:
+    """How groups are found, by --heads and --norms; only channels depend on them."""
+    if getattr(arguments, "granularity", "channel") != "channel":
+        return DEFAULT
+    return Choices(arguments.heads or DEFAULT.heads, arguments.norms or DEFAULT.norms)
 
 
 def criterion_of(arguments: Namespace) -> str:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import textwrap
 from argparse import Namespace
+from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
-from pruning.cli.console import Console, table
+from pruning.checkpoint.text import GRADES
+from pruning.cli.console import Console, choices_of, table
 from pruning.cost import CostModel
-from pruning.groups import Group, find_structure
+from pruning.groups import Fixed, Group, find_structure
 from pruning.layers import find_layers
 from pruning.models import MODELS, load_model
 from pruning.models.loading import read_card
+from pruning.plan import multiple_for
 
 WIDTH = 100
 
@@ -48,9 +52,10 @@ def run_inspect(arguments: Namespace, console: Console) -> None:
     """Print the layers, the groups, and what can not be pruned and why."""
     loaded = load_model(arguments.model, arguments.weights)
     with console.progress("finding coupled channels"):
-        structure = find_structure(loaded.module, loaded.example_inputs)
+        structure = find_structure(loaded.module, loaded.example_inputs, choices_of(arguments))
         layers = find_layers(loaded.module, loaded.example_inputs)
-        cost = CostModel(loaded.module, loaded.example_inputs, structure).cost()
+        costs = CostModel(loaded.module, loaded.example_inputs, structure)
+    cost = costs.dense
     console.data(
         {
             "name": loaded.name,
@@ -70,10 +75,9 @@ def run_inspect(arguments: Namespace, console: Console) -> None:
                 }
                 for layer in layers
             ],
-            "groups": [
-                {"id": g.id, "size": g.size, "kind": g.kind, "why": g.why, "producers": list(g.producers)}
-                for g in structure.groups
-            ],
+            "choices": asdict(structure.choices),
+            "groups": [_group_data(group, costs) for group in structure.groups],
+            "fixed": [asdict(fixed) for fixed in structure.fixed],
         }
     )
     console.text(
@@ -96,15 +100,56 @@ def run_inspect(arguments: Namespace, console: Console) -> None:
             ],
         ),
         "",
-        *(line for group in structure.groups for line in _group(group)),
+        *(line for group in structure.groups for line in _group(group, costs)),
+        "",
+        "What no group may shorten:" if structure.fixed else "Every dimension belongs to a group.",
+        *_fixed(structure.fixed),
     )
 
 
-def _group(group: Group) -> list[str]:
-    """A group and, below it, why its channels go together, wrapped for a terminal."""
+def _group_data(group: Group, costs: CostModel) -> dict[str, Any]:
+    return {
+        "id": group.id,
+        "size": group.size,
+        "kind": group.kind,
+        "grade": group.grade,
+        "why": group.why,
+        "operations": list(group.operations),
+        "minimum": group.minimum,
+        "roundable": multiple_for(group, 2) > 1,
+        "parameters_per_unit": costs.parameters_per_unit[group.id],
+        "macs_per_unit": costs.macs_per_unit[group.id],
+        "producers": list(group.producers),
+        "consumers": list(group.consumers),
+        "members": [
+            {"parameter": member.parameter, "dim": member.dim, "role": member.role}
+            for member in group.members
+        ],
+    }
+
+
+def _group(group: Group, costs: CostModel) -> list[str]:
+    """A group and, below it, why its channels go together and what goes with each, wrapped for a terminal."""
     plural = "s" if group.size != 1 else ""
-    title = f"group {group.id}: {group.size:,} {group.kind}{plural}"
-    return [title, textwrap.fill(group.why, WIDTH, initial_indent="    ", subsequent_indent="    ")]
+    rounded = "can be rounded up to a multiple" if multiple_for(group, 2) > 1 else "are never rounded"
+    facts = (
+        f"Grade: {GRADES[group.grade]}. At least {group.minimum:,} must stay; counts {rounded}. One "
+        f"{group.kind} carries {costs.parameters_per_unit[group.id]:,} parameters and "
+        f"{costs.macs_per_unit[group.id]:,} MACs."
+    )
+    return [f"group {group.id}: {group.size:,} {group.kind}{plural}", _indented(group.why), _indented(facts)]
+
+
+def _fixed(fixed: Sequence[Fixed]) -> list[str]:
+    """Each reason once, with the dimensions that it holds."""
+    reasons: dict[str, list[str]] = {}
+    for one in fixed:
+        reasons.setdefault(one.reason, []).append(f"{one.parameter} [{one.dim}]")
+    return [_indented(f"{', '.join(names)}: {reason}") for reason, names in reasons.items()]
+
+
+def _indented(text: str) -> str:
+    return textwrap.fill(text, WIDTH, initial_indent="    ", subsequent_indent="    ", break_long_words=False)
 
 
 def _shape(shape: tuple[int, ...]) -> str:

@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, get_args
 
 from pruning.cli.console import Console
 from pruning.cli.evaluate import run_evaluate
@@ -14,6 +14,7 @@ from pruning.cli.inspect import run_inspect, run_models
 from pruning.cli.prune import run_prune
 from pruning.cli.scan import run_scan
 from pruning.cli.train import run_train
+from pruning.groups.choices import Heads, Norms
 from pruning.recipe import UNITS
 from pruning.sparsity import parse
 from pruning.sparsity.n_of_m import read_spelled
@@ -120,6 +121,22 @@ def _add_method(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_choices(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--heads",
+        choices=get_args(Heads),
+        help="whole: attention heads go as a whole; inside: the same entry of every head goes, all heads "
+        "stay and become narrower (default: whole)",
+    )
+    parser.add_argument(
+        "--norms",
+        choices=get_args(Norms),
+        help="exact: what norms average over, such as the residual stream of a transformer, stays whole; "
+        "statistics: it may be pruned, means and variances are then those of the channels that stay "
+        "(default: exact)",
+    )
+
+
 def _add_models(commands: Any) -> None:
     _command(commands, run_models, "list the built-in networks", "Each comes with trained weights.")
 
@@ -132,6 +149,7 @@ def _add_inspect(commands: Any) -> None:
         "A group is a set of channels that can only be removed together; its name is the key to prune it by.",
     )
     _add_model(parser)
+    _add_choices(parser)
 
 
 def _add_scan(commands: Any) -> None:
@@ -144,6 +162,7 @@ def _add_scan(commands: Any) -> None:
     )
     _add_model(parser)
     _add_method(parser)
+    _add_choices(parser)
     parser.add_argument(
         "--ratios",
         type=_ratios,
@@ -179,7 +198,13 @@ def _add_prune(commands: Any) -> None:
         "--ratio", type=_ratio, metavar="R", help="instead of a recipe: this fraction of every key"
     )
     _add_method(parser)
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the four files")
+    _add_choices(parser)
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the files")
+    parser.add_argument(
+        "--pt2",
+        action="store_true",
+        help="write a .pt2 program too: torch.export.load(...).module() runs it without any class",
+    )
     parser.add_argument(
         "--form",
         choices=("dense", "sparse"),

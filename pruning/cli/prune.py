@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
-from pruning.blocks import find_blocks, lowest
 from pruning.checkpoint import (
     SelfCheck,
     Side,
@@ -17,27 +16,25 @@ from pruning.checkpoint import (
     loading_code,
     model_card,
     save_checkpoint,
+    save_program,
     self_check,
 )
-from pruning.cli.console import Console, accuracy_text, criterion_of, report_data, table
+from pruning.checkpoint.text import GRADES, RESULTS
+from pruning.cli.console import Console, accuracy_text, choices_of, criterion_of, report_data, table
 from pruning.cli.evaluate import measured
+from pruning.cli.recipe import given_recipe, uniform_recipe
 from pruning.cost import CostModel
-from pruning.counts import kept_count
-from pruning.criteria import CRITERIA, score_blocks
+from pruning.criteria import CRITERIA
 from pruning.evaluate import Report
-from pruning.groups import Structure, find_structure
+from pruning.groups import find_structure
 from pruning.latency import Timing, measure_latency
-from pruning.layers import find_layers
 from pruning.models import LoadedModel, load_model
 from pruning.plan import Plan, make_plan
-from pruning.recipe import Recipe, Rule
-from pruning.shrink import shrink
-from pruning.sparsity import parse
-from pruning.statistics import collect_statistics
+from pruning.recipe import Recipe
+from pruning.shrink import is_graph, shrink
 from pruning.tasks import TASKS, MissingData, Task, load_task
 
 LATENCY_BUDGET_S = 4.0
-MAX_RECIPE_BYTES = 16_000_000
 
 
 @dataclass(frozen=True)
@@ -51,7 +48,10 @@ class Result:
     pruned: Side
     timing: Timing
     check: SelfCheck | None
+    graph: bool
     file: Path
+    program: Path | None
+    no_program: str
     written: list[Path]
 
 
@@ -59,9 +59,11 @@ def run_prune(arguments: Namespace, console: Console) -> None:
     """Plan, prune, measure, write, and say what was asked and what came out."""
     arguments.criterion = criterion_of(arguments)
     loaded = load_model(arguments.model, arguments.weights)
+    given = given_recipe(arguments, loaded)
+    choices = given.choices if given else choices_of(arguments)
     with console.progress("finding coupled channels"):
-        structure = find_structure(loaded.module, loaded.example_inputs)
-    recipe = _recipe(arguments, loaded, structure)
+        structure = find_structure(loaded.module, loaded.example_inputs, choices)
+    recipe = given or uniform_recipe(arguments, loaded, structure)
     task = _task(loaded, recipe, arguments, console)
     with console.progress("pruning"):
         plan = make_plan(
@@ -71,55 +73,6 @@ def run_prune(arguments: Namespace, console: Console) -> None:
     result = _finish(loaded, recipe, plan, pruned, task, arguments, console)
     console.data(_document(result))
     console.text(*_lines(result))
-
-
-def _recipe(arguments: Namespace, loaded: LoadedModel, structure: Structure) -> Recipe:
-    """The recipe of the file, or the same ratio for every key."""
-    if arguments.recipe is None and arguments.granularity == "layer":
-        return _layer_recipe(arguments, loaded, structure)
-    if arguments.recipe is None:
-        if arguments.granularity == "channel":
-            keys = [group.id for group in structure.groups]
-        else:
-            layers = find_layers(loaded.module, loaded.example_inputs)
-            misfit = parse(arguments.granularity).misfit
-            keys = [
-                layer.name
-                for layer in layers
-                if layer.prunable and not misfit(loaded.module.get_submodule(layer.name))
-            ]
-        if not keys:
-            raise ValueError(f"Nothing in {loaded.name} can be pruned by {arguments.granularity}.")
-        rule = Rule(ratio=arguments.ratio, granularity=arguments.granularity, criterion=arguments.criterion)
-        return Recipe(rules=dict.fromkeys(keys, rule), seed=arguments.seed, model=loaded.name)
-    try:
-        if arguments.recipe.stat().st_size > MAX_RECIPE_BYTES:
-            raise ValueError(f"{arguments.recipe} is too large for a recipe.")
-        recipe = Recipe.from_json(arguments.recipe.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ValueError(f"The recipe {arguments.recipe} cannot be read: {error.strerror}.") from None
-    except UnicodeDecodeError:
-        raise ValueError(f"The recipe {arguments.recipe} is not a text file.") from None
-    if recipe.model not in (None, loaded.name):
-        raise ValueError(f"The recipe was made for {recipe.model}, not for {loaded.name}.")
-    return recipe
-
-
-def _layer_recipe(arguments: Namespace, loaded: LoadedModel, structure: Structure) -> Recipe:
-    """That fraction of the blocks, the lowest scores first."""
-    blocks = find_blocks(loaded.module, loaded.example_inputs, structure).blocks
-    if not blocks:
-        raise ValueError(f"Nothing in {loaded.name} can be pruned by layer.")
-    statistics = None
-    if needs := CRITERIA[arguments.criterion].needs:
-        statistics = collect_statistics(loaded.module, load_task(loaded.task, arguments.data_dir), needs)
-    scores = score_blocks(loaded.module, blocks, arguments.criterion, statistics, arguments.seed)
-    gone = lowest(scores, len(blocks) - kept_count(len(blocks), arguments.ratio, minimum=0))
-    rules = {
-        block.id: Rule(ratio=float(block.id in gone), granularity="layer", criterion=arguments.criterion)
-        for block in blocks
-    }
-    return Recipe(rules=rules, seed=arguments.seed, model=loaded.name)
 
 
 def _task(loaded: LoadedModel, recipe: Recipe, arguments: Namespace, console: Console) -> Task | None:
@@ -148,6 +101,7 @@ def _finish(
     file = save_checkpoint(
         folder / f"{loaded.name}-pruned.safetensors", pruned, plan, recipe, form=arguments.form
     )
+    program, no_program = _program(folder, loaded, pruned, console) if arguments.pt2 else (None, "")
     dense_report = _report(loaded.module, task, "dense", console)
     pruned_report = _report(pruned, task, "pruned", console)
     with console.progress("measuring latency"):
@@ -165,10 +119,25 @@ def _finish(
         pruned=Side(costs.of_plan(plan), file.stat().st_size, pruned_report),
         timing=timing,
         check=check,
+        graph=is_graph(pruned),
         file=file,
-        written=[file],
+        program=program,
+        no_program=no_program,
+        written=[file, program] if program else [file],
     )
     return _with_texts(result, folder)
+
+
+def _program(
+    folder: Path, loaded: LoadedModel, pruned: nn.Module, console: Console
+) -> tuple[Path | None, str]:
+    """The `.pt2`, or why there is none; all else goes on."""
+    try:
+        with console.progress("writing the .pt2 program, loading and comparing it"):
+            return save_program(folder / f"{loaded.name}-pruned.pt2", pruned, loaded.example_inputs), ""
+    except ValueError as error:
+        console.warn(str(error))
+        return None, str(error)
 
 
 def _report(module: nn.Module, task: Task | None, which: str, console: Console) -> Report | None:
@@ -190,7 +159,9 @@ def _with_texts(result: Result, folder: Path) -> Result:
             pruned=result.pruned,
             timing=result.timing,
             check=result.check,
+            graph=result.graph,
             file_name=result.file.name,
+            program_name=result.program.name if result.program else "",
             provenance=result.loaded.provenance,
             data=f"Data: {spec.label} ({spec.source}).",
         ),
@@ -210,6 +181,11 @@ def _document(result: Result) -> dict[str, Any]:
             {"key": e.key, "granularity": e.granularity, "asked": e.asked, "size": e.size, "kept": e.kept}
             for e in result.plan.entries
         ],
+        "grade": result.plan.grade,
+        "choices": asdict(result.recipe.choices),
+        "graph": result.graph,
+        "program": str(result.program) if result.program else None,
+        "no_program": result.no_program,
         "dense": _side(result.dense),
         "pruned": _side(result.pruned),
         "latency": {
@@ -266,6 +242,9 @@ def _lines(result: Result) -> list[str]:
             f"{timing.ratio:.2f} times as fast{spread}; batch {timing.batch_size}, {threads}, "
             f"{timing.n} turns. {timing.warning}".rstrip()
         )
+    lines.append(f"result: {GRADES[result.plan.grade]}; {RESULTS[result.graph]}")
     if result.check:
         lines.append(str(result.check))
+    if result.program:
+        lines.append("The .pt2 was loaded again: its outputs on the example input are the same bit for bit.")
     return [*lines, "", *(f"wrote {path}" for path in result.written)]

@@ -5,7 +5,8 @@ from __future__ import annotations
 from argparse import Namespace
 from pathlib import Path
 
-from pruning.cli.console import Console, criterion_of, table
+from pruning.cli.console import Console, choices_of, criterion_of, table
+from pruning.groups import find_structure
 from pruning.models import LoadedModel, load_model
 from pruning.recipe import Recipe, Rule
 from pruning.sensitivity import Scan, iter_scan
@@ -47,7 +48,7 @@ def run_scan(arguments: Namespace, console: Console) -> None:
 
 def _scan(loaded: LoadedModel, task: Task, arguments: Namespace, console: Console) -> tuple[Scan, bool]:
     """The scan, and whether it was found in the cache directory."""
-    split = "validation"
+    split, choices = "validation", choices_of(arguments)
     weights = weights_digest(loaded.module)
     digest = scan_digest(
         weights,
@@ -58,6 +59,7 @@ def _scan(loaded: LoadedModel, task: Task, arguments: Namespace, console: Consol
         ratios=arguments.ratios,
         seed=arguments.seed,
         n=min(arguments.limit or len(task.validation), len(task.validation)),
+        choices=choices,
     )
     known = None if arguments.fresh else find_scan(digest)
     if known is not None and known.complete:
@@ -70,6 +72,7 @@ def _scan(loaded: LoadedModel, task: Task, arguments: Namespace, console: Consol
             arguments.granularity,
             arguments.criterion,
             example_inputs=loaded.example_inputs,
+            structure=find_structure(loaded.module, loaded.example_inputs, choices),
             split=split,
             limit=arguments.limit,
             seed=arguments.seed,
@@ -88,7 +91,7 @@ def _recipe(scan: Scan, prunable: dict[str, float], model: str) -> Recipe:
         for key, ratio in prunable.items()
         if ratio > 0
     }
-    return Recipe(rules=rules, seed=scan.seed, model=model)
+    return Recipe(rules=rules, seed=scan.seed, heads=scan.heads, norms=scan.norms, model=model)
 
 
 def _write(path: Path, recipe: Recipe) -> None:
