@@ -89,10 +89,14 @@ def clean(ratios: Mapping[str, float]) -> dict[str, float]:
     return {key: ratio for key, ratio in clipped.items() if ratio > 0.0}
 
 
-def with_ratios(draft: Draft, ratios: Mapping[str, float]) -> Draft:
-    """Other ratios; units stay switched off by hand where the ratio of their row stays."""
-    ratios = clean(ratios)
-    held = {key: units for key, units in draft.removed.items() if ratios.get(key) == draft.ratios.get(key)}
+def with_ratios(draft: Draft, ratios: Mapping[str, float], before: Draft | None = None) -> Draft:
+    """Other ratios; units stay switched off by hand where the ratio of their row is the same as before.
+
+    Args:
+        before: the draft before the gesture that is under way, if one is.
+    """
+    ratios, before = clean(ratios), before or draft
+    held = {key: units for key, units in before.removed.items() if ratios.get(key) == before.ratios.get(key)}
     return replace(draft, ratios=ratios, removed=held)
 
 

@@ -166,7 +166,7 @@ class Session:
 
     def drag(self, ratios: Mapping[str, float], *, final: bool) -> None:
         """Take ratios from the drag component; the whole gesture becomes one undo step at `final`."""
-        after = draft.with_ratios(self.draft, ratios)
+        after = draft.with_ratios(self.draft, ratios, self.history.held)
         self.note = ""
         self.history = (draft.change if final else draft.hold)(self.history, after)
         if final:

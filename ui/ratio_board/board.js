@@ -6,7 +6,8 @@ class Board {
     this.tick = element('input', '', { type: 'checkbox', 'aria-label': 'Select every row shown' });
     this.list = element('div', 'rows', { role: 'list' });
     this.empty = element('div', 'empty');
-    this.scroll = element('div', 'scroll', {}, createHead(this.tick), this.list, this.empty);
+    this.head = createHead(this.tick);
+    this.scroll = element('div', 'scroll', {}, this.head.node, this.list, this.empty);
     this.legend = createLegend();
     this.node = element('div', 'board', { role: 'group' }, element('div', 'busy'), this.tools.node, this.scroll, this.legend.node);
     root.append(this.node);
@@ -34,13 +35,14 @@ class Board {
     this.outbox.answered(data.answered);
     if (data.version !== this.outbox.version) this.outbox.restart(data.version);
     this.dense = data.dense;
-    const ours = { edit: this.outbox.waiting('edit'), lock: this.outbox.waiting('lock') };
+    const ours = Object.fromEntries(['edit', 'lock', 'units'].map((action) => [action, this.outbox.waiting(action)]));
     const scale = this.scaleOf(data);
     this.rows = data.rows.map((spec, index) => {
       const known = this.byKey.get(spec.key);
       const row = known || this.addRow(spec.key);
       row.describe(spec, index, scale);
-      if (!known || (!this.drag.holds(row) && !ours.edit.has(index))) row.value = spec.ratio;
+      const mine = this.drag.holds(row) || ours.edit.has(index) || ours.units.has(index);
+      if (!known || !mine) row.move(spec.ratio);
       if (!known || !ours.lock.has(index)) row.locked = spec.locked;
       row.paint();
       row.mark();
@@ -56,7 +58,9 @@ class Board {
     const levels = rows.flatMap((row) => row.curve.map((point) => point[1]));
     if (dense !== null) levels.push(dense);
     const largest = Math.max(1e-9, ...rows.flatMap((row) => [row.parameters || 0, row.macs || 0]));
-    return { low: Math.min(1, ...levels), high: Math.max(0, ...levels), largest, dense, multiple, ticks };
+    const topScore = Math.max(1e-9, ...rows.map((row) => row.score || 0));
+    const worst = Math.max(0, ...levels.map((level) => Math.max(0, ...levels) - level));
+    return { low: Math.min(1, ...levels), high: Math.max(0, ...levels), largest, dense, multiple, ticks, topScore, worst };
   }
 
   addRow(key) {
@@ -95,6 +99,9 @@ class Board {
     this.scroll.style.maxHeight = data.height + 'px';
     this.node.classList.toggle('curves', this.rows.some((row) => row.curve.length > 1));
     this.node.classList.toggle('tickmarks', this.rows.some((row) => row.node.classList.contains('ticked')));
+    const parts = this.rows.length > 0 && this.rows.every((row) => row.spec.switch);
+    this.node.classList.toggle('parts', parts);
+    this.head.name(parts);
     this.legend.ticks.textContent = `multiples of ${data.ticks} kept`;
   }
 
@@ -176,6 +183,13 @@ class Board {
     this.summarise();
   }
 
+  // One unit by hand; a drag that is under way ends first.
+  flip(row, unit) {
+    this.drag.end();
+    const off = row.flip(unit);
+    if (off !== null) this.outbox.push('units', { [row.index]: off });
+  }
+
   type(row, figure, start) {
     if (row.locked) return;
     openEntry(row, figure, start, (ratio) => this.drag.typed(row, ratio, figure === row.kept));
@@ -214,7 +228,10 @@ class Board {
     list.addEventListener('click', (event) => {
       const row = rowOf(event);
       if (!row) return;
+      const unit = event.target.closest('.unit');
       if (event.target === row.ratio || event.target === row.kept) this.type(row, event.target);
+      else if (unit) this.flip(row, Number(unit.dataset.unit));
+      else if (event.target.closest('.keep')) this.drag.typed(row, row.value < 0.5 ? 1 : 0, false);
       else if (event.target.closest('.lock')) this.toggleLock(row);
     });
     list.addEventListener('change', (event) => {

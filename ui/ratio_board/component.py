@@ -17,6 +17,7 @@ SCRIPTS = (
     "outbox.js",
     "dom.js",
     "tools.js",
+    "switches.js",
     "row.js",
     "entry.js",
     "drag.js",

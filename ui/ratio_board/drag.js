@@ -39,7 +39,7 @@ class Drag {
     for (const [target, start] of starts) {
       const next = target.possible(same || target === row ? ratio : clamp(Math.round((start + by) * 1e6) / 1e6));
       if (next === target.value) continue;
-      target.value = next;
+      target.move(next);
       if (target.near || target === row) target.paint(); // those out of sight wait for the release
       any = true;
     }
@@ -49,7 +49,7 @@ class Drag {
   end(cancelled = false) {
     if (!this.gesture) return;
     for (const [target, start] of this.gesture.starts) {
-      if (cancelled) target.value = start;
+      if (cancelled) target.move(start);
       target.paint();
     }
     if (this.gesture.moved) this.send(true);

@@ -19,7 +19,7 @@ class Outbox {
   // Python's truth has moved on: edits of the old one are void, but a second quick undo still counts.
   restart(version) {
     this.version = version;
-    this.events = this.events.filter((event) => event.action !== 'edit' && event.action !== 'lock');
+    this.events = this.events.filter((event) => !['edit', 'lock', 'units'].includes(event.action));
     this.stop();
   }
 
@@ -27,7 +27,7 @@ class Outbox {
     if (client === this.client) this.events = this.events.filter((event) => event.seq > seq);
   }
 
-  // Indices of the rows whose newest value Python has not seen, for "edit" or "lock".
+  // Indices of the rows whose newest value Python has not seen, for "edit", "lock" or "units".
   waiting(action) {
     const mine = this.events.filter((event) => event.action === action);
     return new Set(mine.flatMap((event) => Object.keys(event.values).map(Number)));

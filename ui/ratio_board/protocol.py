@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-Action = Literal["edit", "lock", "undo", "redo", "reset"]
+Action = Literal["edit", "lock", "units", "undo", "redo", "reset"]
 COMMANDS: tuple[Action, ...] = ("undo", "redo", "reset")
+MOST_SWITCHES = 16  # units up to which a row has a switch for each
 MAX_EVENTS = 64  # the board keeps at most this many unanswered events; more is not from the board
 Point = tuple[float, float]
 
@@ -34,8 +35,14 @@ class Row:
         multiple_of: overrides the board's for this row (single weights are never rounded).
         stops: where not every count is possible: (ratio, number kept, short text for the badge or ""), by
             ascending ratio; the handle stops there. Empty = every count, by the rule.
+        units: a switch for each unit, True = it stays; (size,), at most `MOST_SWITCHES`; empty = no switches.
+        order: numbers of these units, the first to go first; for what a drag removes.
+        levels: scores of these units as shares of the largest, in [0, 1]; may be empty.
+        by_hand: whether the units that are off were switched off by hand.
+        switch: the row is a whole part that is kept or dropped, drawn as one switch in place of the track.
+        score: of such a part; NaN = unknown.
     Raises:
-        ValueError: if `size` is below 1 or `ratio` is not in [0, 1].
+        ValueError: if `size` is below 1, `ratio` is not in [0, 1], or there are other units than `size`.
     """
 
     key: str
@@ -53,12 +60,22 @@ class Row:
     kept: int | None = None
     multiple_of: int | None = None
     stops: tuple[tuple[float, int, str], ...] = ()
+    units: tuple[bool, ...] = ()
+    order: tuple[int, ...] = ()
+    levels: tuple[float, ...] = ()
+    by_hand: bool = False
+    switch: bool = False
+    score: float = math.nan
 
     def __post_init__(self) -> None:
         if self.size < 1:
             raise ValueError(f"The row {self.key!r} has {self.size} units; a row needs at least 1.")
         if not 0.0 <= self.ratio <= 1.0:
             raise ValueError(f"The ratio of {self.key!r} is {self.ratio}; it must be between 0 and 1.")
+        if self.units and not len(self.units) == len(self.order) == self.size <= MOST_SWITCHES:
+            raise ValueError(
+                f"The row {self.key!r} needs one switch for each of at most {MOST_SWITCHES} units."
+            )
 
 
 @dataclass(frozen=True)
@@ -66,12 +83,14 @@ class Edit:
     """One valid edit by the user; merge `ratios` and `locks` into your own dicts.
 
     Args:
-        action: "edit" (ratios moved), "lock" (locks toggled), or a button: "undo", "redo", "reset".
+        action: "edit" (ratios moved), "lock" (locks toggled), "units" (single units switched on or off), or a
+            button: "undo", "redo", "reset".
         ratios: key -> new ratio, only the rows that moved since the last edit (may be empty on release).
         locks: key -> locked, only those toggled.
         final: False while a drag goes on, True when it is released; one undo step lasts from the first
             live edit to its final one.
         version: of the board that the user saw; drop the edit if yours has moved on since.
+        units: key -> numbers of the units that are off now, ascending, only for rows whose switches changed.
     """
 
     action: Action
@@ -79,6 +98,7 @@ class Edit:
     locks: Mapping[str, bool] = field(default_factory=dict)
     final: bool = True
     version: int = 0
+    units: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -91,6 +111,8 @@ class BoardState:
         locked: keys of the rows that do not move.
         client, answered: which mounted board, and the number of its last event that was answered.
         number: the page's version number alone.
+        off: key -> a bit for each unit that is off, of rows with switches.
+        most: key -> how many units may be off, of the same rows; (size, most).
     """
 
     version: str
@@ -99,6 +121,8 @@ class BoardState:
     client: str = ""
     answered: int = 0
     number: int = 0
+    off: Mapping[str, int] = field(default_factory=dict)
+    most: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, rows: Sequence[Row], version: int, answered: tuple[str, int] = ("", 0)) -> BoardState:
@@ -113,7 +137,9 @@ class BoardState:
         locked = frozenset(row.key for row in rows if row.locked)
         # The rows' names are part of the version: an index from another set of rows is never applied.
         token = f"{version}:{zlib.crc32(chr(0).join(ratios).encode('utf-8', 'surrogatepass')):08x}"
-        return cls(token, ratios, locked, *answered, number=version)
+        off = {row.key: sum(1 << i for i, on in enumerate(row.units) if not on) for row in rows if row.units}
+        most = {row.key: (row.size, row.size - row.minimum) for row in rows if row.units}
+        return cls(token, ratios, locked, *answered, number=version, off=off, most=most)
 
 
 def apply_edit(state: BoardState, event: object) -> BoardState:
@@ -124,7 +150,8 @@ def apply_edit(state: BoardState, event: object) -> BoardState:
 
     Args:
         state: what Python knows.
-        event: {"version", "action", "values": {row index as text: ratio, or bool for "lock"}}.
+        event: {"version", "action", "values": {row index as text: ratio; bool for "lock"; for "units" a
+            number with a bit for each unit that is off}}.
     Returns:
         The next state; `state` itself if the event changes nothing.
     """
@@ -135,6 +162,10 @@ def apply_edit(state: BoardState, event: object) -> BoardState:
         opened = {key for key, value in values.items() if not value}
         locked = (state.locked | values.keys()) - opened
         return state if locked == state.locked else replace(state, locked=frozenset(locked))
+    if event["action"] == "units":
+        off = {key: mask for key, mask in values.items() if key not in state.locked}
+        ratios = {key: mask.bit_count() / state.most[key][0] for key, mask in off.items()}
+        return replace(state, off={**state.off, **off}, ratios={**state.ratios, **ratios})
     moved = {key: float(min(1, max(0, value))) for key, value in values.items() if key not in state.locked}
     if all(state.ratios[key] == ratio for key, ratio in moved.items()):
         return state
@@ -192,6 +223,12 @@ def _edit_between(before: BoardState, after: BoardState, event: dict[str, Any]) 
     if _values(before, event) is None:
         return None
     final = event.get("final") is not False
+    if action == "units":
+        changed = {key: mask for key, mask in after.off.items() if mask != before.off[key]}
+        units = {
+            key: tuple(i for i in range(mask.bit_length()) if mask >> i & 1) for key, mask in changed.items()
+        }
+        return Edit("units", units=units, version=before.number) if units else None
     ratios = {key: ratio for key, ratio in after.ratios.items() if ratio != before.ratios[key]}
     locks = {key: key in after.locked for key in after.locked ^ before.locked}
     if ratios or locks or (action == "edit" and final):
@@ -204,18 +241,28 @@ def _values(state: BoardState, event: object) -> dict[str, Any] | None:
     if not isinstance(event, dict) or event.get("version") != state.version:
         return None
     action, values, keys = event.get("action"), event.get("values"), list(state.ratios)
-    if action not in ("edit", "lock") or not isinstance(values, dict) or len(values) > len(keys):
+    if action not in ("edit", "lock", "units") or not isinstance(values, dict) or len(values) > len(keys):
         return None
     found = {}
     for index, value in values.items():
         if not isinstance(index, str) or not (index.isascii() and index.isdigit() and len(index) <= 6):
             return None
-        if int(index) >= len(keys) or not (
-            isinstance(value, bool) if action == "lock" else _is_number(value)
-        ):
+        if int(index) >= len(keys) or not _fits(state, action, keys[int(index)], value):
             return None
         found[keys[int(index)]] = value
     return found
+
+
+def _fits(state: BoardState, action: str, key: str, value: object) -> bool:
+    """Whether a value is what an event of that action may hold for a row."""
+    if action == "lock":
+        return isinstance(value, bool)
+    if action == "edit":
+        return _is_number(value)
+    size, most = state.most.get(key, (0, 0))
+    if isinstance(value, bool) or not isinstance(value, int):
+        return False
+    return 0 <= value < 1 << size and value.bit_count() <= most
 
 
 def _is_number(value: object) -> bool:
@@ -243,6 +290,12 @@ def _row_data(row: Row) -> dict[str, Any]:
         "kept": None if row.kept is None else int(row.kept),
         "multiple": row.multiple_of,
         "stops": [[float(ratio), int(kept), text] for ratio, kept, text in row.stops],
+        "units": [bool(stays) for stays in row.units],
+        "order": [int(unit) for unit in row.order],
+        "levels": [_finite(level) for level in row.levels],
+        "byHand": row.by_hand,
+        "switch": row.switch,
+        "score": _finite(row.score),
     }
 
 

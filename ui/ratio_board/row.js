@@ -7,11 +7,14 @@ const drawing = (cls, ...parts) => svg('svg', { class: cls, viewBox: '0 0 1 1', 
 class Row {
   constructor(key) {
     Object.assign(this, { key, spec: null, index: 0, value: 0, units: 0, locked: false, selected: false });
+    this.hand = null; // units switched off by hand that Python has not drawn yet, one bit each
     this.near = false; // in sight, or almost
     // What is drawn already, so that a rerun that changes nothing costs nothing.
     Object.assign(this, { described: '', painted: '', marked: '' });
+    [this.switches, this.keeper] = [new UnitSwitches(), new Keeper()];
     this.node = element('div', 'row', { role: 'listitem' },
-      this.makeName(), this.makeShares(), this.makeScores(), this.makeTrack(), ...this.makeFigures(), this.makeLock());
+      this.makeName(), this.makeShares(), this.makeScores(), this.makeTrack(), this.keeper.node, ...this.makeFigures(),
+      this.makeLock(), this.switches.node);
   }
 
   // --- elements ----------------------------------------------------------------------------------------------------
@@ -32,7 +35,8 @@ class Row {
 
   makeScores() {
     this.histogram = [drawing('bars gone', svg('path')), drawing('bars kept', svg('path'))];
-    return (this.scores = element('div', 'scores', {}, element('i', 'removed'), ...this.histogram, element('i', 'cut')));
+    this.score = element('span', 'score');
+    return (this.scores = element('div', 'scores', {}, element('i', 'removed'), ...this.histogram, element('i', 'cut'), this.score));
   }
 
   makeTrack() {
@@ -56,7 +60,7 @@ class Row {
   // --- what does not follow the ratio: drawn again only when Python sends something else ------------------------------
   describe(spec, index, board) {
     Object.assign(this, { spec, index });
-    const same = JSON.stringify([{ ...spec, ratio: 0, locked: 0, kept: 0 }, board]);
+    const same = JSON.stringify([{ ...spec, ratio: 0, locked: 0, kept: 0, units: spec.units.length, byHand: 0 }, board]);
     if (same === this.described) return;
     this.described = same;
     this.painted = this.marked = '';
@@ -69,6 +73,11 @@ class Row {
       fill.style.width = (100 * (spec[of] || 0)) / board.largest + '%';
       say(figure, share(spec[of]));
     }
+    this.board = board;
+    this.node.classList.toggle('switched', spec.switch);
+    this.node.classList.toggle('united', spec.units.length > 0);
+    this.switches.describe(spec);
+    say(this.score, spec.switch ? (spec.score === null ? '–' : spec.score.toPrecision(2)) : '');
     this.shares.title = `${share(spec.parameters)} of the network's parameters\n${share(spec.macs)} of its MACs`;
     this.describeShapes(board);
   }
@@ -91,6 +100,7 @@ class Row {
       bars.firstChild.setAttribute('d', barsPath(spec.bins));
     }
     this.scores.classList.toggle('none', !spec.bins.length);
+    this.scores.style.setProperty('--score', spec.score === null ? 0 : spec.score / board.topScore);
     this.area.setAttribute('d', curvePath(curve, height, true));
     this.line.setAttribute('d', curvePath(curve, height, false));
     this.node.classList.toggle('unmeasured', curve.length < 2);
@@ -105,9 +115,11 @@ class Row {
     const counted = value === spec.ratio && spec.kept !== null; // Python's own count, where it sent one
     const stop = spec.stops.length ? spec.stops[nearestStop(spec.stops, value)] : null;
     const units = counted ? spec.kept : stop ? stop[1] : keptCount(spec.size, value, this.multiple, spec.minimum);
-    const now = `${value} ${units} ${this.locked}`;
+    const now = `${value} ${units} ${this.locked} ${this.hand} ${spec.units} ${spec.byHand}`;
     if (now === this.painted) return;
     Object.assign(this, { painted: now, units });
+    this.switches.paint(this);
+    if (spec.switch) this.keeper.paint(this, this.board);
     say(this.badge, (stop && stop[2]) || spec.kind);
     const accuracy = accuracyAt(this.curve, value);
     this.lane.style.setProperty('--r', value);
@@ -123,15 +135,44 @@ class Row {
     const { spec, value, units, ratio, kept, drop, track } = this;
     const loss = accuracy === null ? null : this.top - accuracy;
     const sentence = `${count(units)} of ${count(spec.size)} ${UNITS[spec.kind] || (spec.stops.length ? 'weights' : 'units')} kept`;
+    if (spec.switch) {
+      const alone = this.lossAlone();
+      say(ratio, alone === null ? '–' : points(alone));
+      say(drop, alone === null ? '' : `${(100 * (this.top - alone)).toFixed(1)} %`);
+      ratio.disabled = true;
+      drop.dataset.loss = lossLevel(alone);
+      set(drop, 'title', alone === null ? 'Not measured yet' : 'Measured accuracy if this one alone is dropped');
+      return;
+    }
     say(ratio, percent(value));
     say(kept, count(units));
     say(drop, loss !== null ? points(loss) : this.curve.length ? 'not measured' : '');
-    drop.dataset.loss = loss === null || loss < 0.02 ? 'low' : loss < 0.1 ? 'some' : 'high';
+    drop.dataset.loss = lossLevel(loss);
     set(drop, 'title', loss === null ? '' : `Accuracy ${(accuracy * 100).toFixed(1)} % if only this row is pruned so far (from the scan, straight between its points)`);
     set(track, 'aria-valuenow', Number((value * 100).toFixed(1)));
     set(track, 'aria-valuetext', `${percent(value)} pruned, ${sentence}`);
     set(ratio, 'title', this.locked ? 'Locked' : 'Click to type a ratio');
     set(kept, 'title', this.locked ? 'Locked' : `${sentence}; click to type a number`);
+  }
+
+  // Accuracy that is lost if this row alone goes, null if that was not measured.
+  lossAlone() {
+    const accuracy = accuracyAt(this.curve, 1);
+    return accuracy === null ? null : this.top - accuracy;
+  }
+
+  // Moves to a ratio: what was switched by hand no longer holds.
+  move(ratio) {
+    Object.assign(this, { value: ratio, hand: null });
+  }
+
+  // Switches one unit; the bits of all that are off then, or null if this one must stay.
+  flip(unit) {
+    const off = offMask(this) ^ (1 << unit);
+    if (this.locked || bitCount(off) > this.spec.size - this.spec.minimum) return null;
+    Object.assign(this, { hand: off, value: bitCount(off) / this.spec.size });
+    this.paint();
+    return off;
   }
 
   // The ratio that this row can have nearest to the one wanted.
@@ -160,7 +201,7 @@ class Row {
     this.node.classList.toggle('selected', selected);
     this.tick.checked = selected;
     this.track.setAttribute('aria-disabled', locked);
-    this.ratio.disabled = this.kept.disabled = locked;
+    this.ratio.disabled = this.kept.disabled = locked || this.spec.switch;
     lock.setAttribute('aria-pressed', locked);
     lock.setAttribute('aria-label', (locked ? 'Unlock ' : 'Lock ') + this.spec.label);
     lock.title = locked ? 'Locked: no drag, preset or group move changes it. Click to unlock (L)' : 'Lock this ratio (L)';

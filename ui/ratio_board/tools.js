@@ -50,14 +50,26 @@ function createHead(tick) {
   const cell = (cls, title, ...lines) => element('div', cls, { title }, ...lines.map((line) => (line.nodeType ? line : element('span', '', {}, line))));
   const axis = element('div', 'axis', { title: 'Pruning ratio: the share of units asked to be removed, lowest scores first. The line above each rail is the accuracy when only that row is pruned.' },
     ...[0, 25, 50, 75, 100].map((at) => element('span', '', { style: `left:${at}%` }, at + ' %')));
-  return element('div', 'head', {},
-    element('label', 'pick', { title: 'Select every row that the search shows' }, tick, element('span', 'who', {}, 'Layer or coupled group')),
+  const who = element('span', 'who');
+  const axisOfParts = element('div', 'axis-parts', { title: 'What the network loses if this one alone is dropped, from the sensitivity scan; the longest bar is the largest loss' }, 'Keep or drop · accuracy lost if dropped alone');
+  const scores = element('span');
+  const removed = element('span');
+  const node = element('div', 'head', {},
+    element('label', 'pick', { title: 'Select every row that the search shows' }, tick, who),
     cell('', "Share of the whole network's parameters and multiply-accumulates; the longest bar is the largest share", 'Parameters', 'MACs'),
-    cell('', 'How the scores are distributed, lowest left (bar height: square root of the count). What stands left of the threshold is removed.', 'Scores'),
+    cell('', 'How the scores are distributed, lowest left (bar height: square root of the count). What stands left of the threshold is removed.', scores),
     axis,
-    cell('figure', 'Share asked to be removed; under it how the accuracy changes if only this row is pruned, from the scan', 'Removed', element('span', 'with-curve', {}, 'Δ accuracy')),
+    axisOfParts,
+    cell('figure', 'Share asked to be removed; under it how the accuracy changes if only this row is pruned, from the scan', removed, element('span', 'with-curve', {}, 'Δ accuracy')),
     cell('figure', 'Exact number of units kept', 'Kept'),
     element('div'));
+  // What the columns hold depends on the rows: ratios, or whole parts that are kept or dropped.
+  function name(parts) {
+    say(who, parts ? 'Whole layer' : 'Layer or coupled group');
+    say(scores, parts ? 'Score' : 'Scores');
+    say(removed, parts ? 'Alone' : 'Removed');
+  }
+  return { node, name };
 }
 
 function createLegend() {
