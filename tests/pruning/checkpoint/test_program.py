@@ -2,15 +2,20 @@
 
 import subprocess
 import sys
+import threading
+import time
 
 import pytest
 import torch
 from torch import Tensor, nn
 from zoo import Scaled, random_plan
 
+from pruning.checkpoint import checkpoint_bytes, program_code, program_of
 from pruning.checkpoint.program import save_program
 from pruning.groups import find_structure
 from pruning.models import load_model
+from pruning.plan import Plan
+from pruning.recipe import Recipe
 from pruning.shrink import is_graph, shrink
 
 RUN = """
@@ -59,3 +64,38 @@ def test_what_cannot_be_exported_is_said_in_words_and_leaves_no_file(tmp_path):
     assert not list(tmp_path.iterdir())
     with pytest.raises(ValueError, match="cannot be written to"):
         save_program(tmp_path / "no" / "a.pt2", nn.Linear(3, 2), (torch.randn(2, 3),))
+
+
+@pytest.fixture(scope="module")
+def checkpoint() -> bytes:
+    loaded = load_model("digits-mlp")
+    plan = Plan({}, (), find_structure(loaded.module, loaded.example_inputs), "digits-mlp")
+    return checkpoint_bytes(loaded.module, plan, Recipe(model="digits-mlp"))
+
+
+def test_the_code_that_is_handed_out_runs_in_a_fresh_process(checkpoint, tmp_path):
+    (tmp_path / "small.pt2").write_bytes(program_of(checkpoint))
+    images = torch.randn(3, 1, 8, 8)
+    torch.save(images, tmp_path / "images.pt")
+    use = 'torch.save(network(torch.load("images.pt", weights_only=True)), "answers.pt")'
+    (tmp_path / "load.py").write_text(f"{program_code('small.pt2')}{use}\n")
+    subprocess.run([sys.executable, "load.py"], check=True, cwd=tmp_path, timeout=120)
+    with torch.no_grad():
+        expected = load_model("digits-mlp").module(images)
+    got = torch.load(tmp_path / "answers.pt", weights_only=True)
+    torch.testing.assert_close(got, expected, rtol=0, atol=1e-6)
+
+
+def test_a_fresh_process_says_in_one_sentence_what_is_wrong(checkpoint):
+    with pytest.raises(
+        ValueError, match=r"^The file is not a \.safetensors checkpoint, by its first bytes\.$"
+    ):
+        program_of(b"0123456789" + checkpoint)
+
+
+def test_a_process_that_is_stopped_ends_soon(checkpoint):
+    stop, start = threading.Event(), time.monotonic()
+    stop.set()
+    with pytest.raises(ValueError, match="stopped"):
+        program_of(checkpoint, stop)
+    assert time.monotonic() - start < 3
