@@ -18,6 +18,7 @@ from ui.jobs import Job
 
 Open = Callable[..., Any]
 SESSION = "pruning-session"
+PROGRAM = b"a program, which takes torch.export seconds to write"
 
 
 @pytest.fixture(autouse=True)
@@ -26,6 +27,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     cache.jobs.clear()
     cache.timings.clear()
     monkeypatch.setattr(latencies, "BUDGET_S", 0.02)
+    monkeypatch.setattr(work, "program_of", lambda *_: PROGRAM)
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -23,11 +24,22 @@ ratios = st.dictionaries(st.sampled_from(KEYS), st.integers(1, 100).map(lambda p
     st.integers(0, 2**31 - 1),
     ratios,
     st.frozensets(st.sampled_from(KEYS)),
+    st.sampled_from(["whole", "inside"]),
+    st.sampled_from(["exact", "statistics"]),
 )
 def test_an_address_is_read_back(
-    granularity: str, criterion: str, scope: str, multiple: int, seed: int, ratios: dict, locked: frozenset
+    granularity: str,
+    criterion: str,
+    scope: str,
+    multiple: int,
+    seed: int,
+    ratios: dict,
+    locked: frozenset,
+    heads: str,
+    norms: str,
 ) -> None:
-    draft = Draft(granularity, criterion, scope, multiple, seed, ratios, locked)  # type: ignore[arg-type]
+    how = {"heads": heads, "norms": norms}
+    draft = Draft(granularity, criterion, scope, multiple, seed, ratios, locked, **how)  # type: ignore[arg-type]
     params = write("digits-cnn", "0123456789abcdef01234567", draft, KEYS, "Abcdefghijklmnop")
     found = parse(params)
     assert set(params) <= set(NAMES)
@@ -36,7 +48,7 @@ def test_an_address_is_read_back(
         "0123456789abcdef01234567",
         "Abcdefghijklmnop",
     )
-    assert found.draft == Draft(granularity, criterion, scope, multiple, seed)  # type: ignore[arg-type]
+    assert found.draft == replace(draft, ratios={}, locked=frozenset())
     if ratios or locked:
         assert unpack(found.packed, KEYS) == (ratios, locked)
 
@@ -68,6 +80,8 @@ def test_any_address_is_read_without_raising(params: dict[str, str]) -> None:
         {"m": "٣"},
         {"seed": "-1"},
         {"seed": "2147483648"},
+        {"h": "outside"},
+        {"n": "Statistics"},
         {"o": "short"},
     ],
 )

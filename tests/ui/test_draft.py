@@ -8,6 +8,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pruning import Choices
 from ui.draft import STEPS, Draft, History, change, clean, hold, redo, undo
 
 
@@ -82,6 +83,12 @@ def test_redo_reverses_undo(moves: list[str], data: st.DataObject) -> None:
 def test_clean_drops_what_is_no_ratio() -> None:
     asked = {"a": 0.5, "b": 0.0, "c": -1.0, "d": 7.0, "e": math.nan, "f": math.inf}
     assert clean(asked) == {"a": 0.5, "d": 1.0, "f": 1.0}
+
+
+def test_recipe_says_how_groups_are_found_where_channels_go() -> None:
+    draft = Draft(heads="inside", norms="statistics")
+    assert draft.recipe().choices == draft.choices == Choices("inside", "statistics")
+    assert replace(draft, granularity="weight").recipe().choices == Choices()
 
 
 def test_recipe_carries_every_decision() -> None:

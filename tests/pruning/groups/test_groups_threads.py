@@ -1,4 +1,4 @@
-"""Recording changes settings of the whole process; threads that record at once must leave them as they were."""
+"""Recording changes settings of the whole process; threads that record at once leave them as they were."""
 
 import torch
 
