@@ -4,7 +4,7 @@
 
 A server is started twice: the first start warms the disk cache and is printed but does not count. Targets:
 the first page within 6 s, a page switch within 0.5 s. "Drawn" is when the script is done and nothing on the
-page is stale or a placeholder; "all of it" is when every chart, graph and table was painted, below the fold too.
+page is stale or a placeholder; "all of it" is when every chart, graph and table is painted, in view or not.
 """
 
 from __future__ import annotations

@@ -42,19 +42,24 @@ def _layout(own: dict[str, Any], data: list[dict[str, Any]], looks: Defaults) ->
     axes = {f"{x}axis{trace.get(f'{x}axis', x)[1:]}" for trace in used for x in "xy"}
     axes |= {name for name in own if _AXIS.fullmatch(name)}
     filled |= {name: _filled(own.get(name, {}), looks.axis) for name in axes}
-    return filled | {"margin": {**filled["margin"], **_room(filled), **own.get("margin", {})}}
+    return filled | {"margin": {**filled["margin"], **_room(filled, used), **own.get("margin", {})}}
 
 
-def _room(layout: Mapping[str, Any]) -> dict[str, float]:
+def _room(layout: Mapping[str, Any], data: list[dict[str, Any]]) -> dict[str, float]:
     """Margins, in pixels, that hold the labels of the first two axes: a little more than they need."""
     x, y = (layout.get(f"{letter}axis", {"visible": False}) for letter in "xy")
     room: dict[str, float] = {}
     if x.get("visible", True):
-        room["b"] = 50 if _titled(x) else 32
+        room["b"] = 54 if _titled(x) else 32
     if y.get("visible", True):
-        longest = max((len(_MARKUP.sub("", str(label))) for label in y.get("ticktext", ())), default=NUMBER)
+        labels = y.get("ticktext") or [name for trace in data for name in _names(trace.get("y", ()))]
+        longest = max((len(_MARKUP.sub("", str(label))) for label in labels), default=NUMBER)
         room["l"] = 16 + LETTER * longest + 18 * _titled(y)
     return room
+
+
+def _names(places: Any) -> Any:
+    return places if len(places) and isinstance(places[0], str) else ()
 
 
 def _titled(axis: Mapping[str, Any]) -> bool:

@@ -289,7 +289,7 @@ def batch_norm(
     figure.update_layout(
         title="BatchNorm scales of every layer, sorted",
         height=300,
-        margin={"r": 24},
+        margin={"r": 32},
         xaxis={"title": "share of the layer's channels", "ticksuffix": f"{SPACE}%", "range": [0, 100]},
         yaxis={"title": "magnitude of the scale γ", "rangemode": "tozero"},
         showlegend=False,
