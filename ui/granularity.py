@@ -4,22 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from pruning.cost import Cost, CostModel
 from pruning.recipe import Granularity
 from pruning.sparsity import FAMILIES, Stops, family_of, masks_weights, parse
 from ui import cache
 
-UNITS = {"channel": "Channels"}  # granularities by which whole units go
+UNITS = {"channel": "Channels", "layer": "Whole layers"}  # granularities by which whole units go
 FORMS = {"n:m": "N:M, N of every {}", "block": "Blocks of {}"}  # families with several members
 MOST_STOPS = 129  # places at which a handle stops
 
 GENERAL = (
-    "Channels (filters, neurons, attention heads) are really removed: the network gets smaller and faster. "
-    "All others set weights to zero in place: the file can shrink, the time does not."
+    "Channels (filters, neurons, attention heads) and whole layers are really removed: the network gets "
+    "smaller and faster. All others set weights to zero in place: the file can shrink, the time does not."
 )
+LAYERS = (
+    "A residual block or transformer layer adds something to its input. One that is dropped adds nothing: "
+    "its input goes on in the place of its output, and the others stay as they are."
+)
+SHORTGPT = "Men et al. 2024 (ShortGPT), arXiv:2403.03853"
 
 
 def help_text(granularity: Granularity) -> str:
     """What the choice means, and what the chosen one does and where it comes from."""
+    if granularity == "layer":
+        return f"{GENERAL}\n\n**{UNITS[granularity]}**: {LAYERS}\n\nSource: {SHORTGPT}."
     if not masks_weights(granularity):
         return GENERAL
     family = family_of(granularity)
@@ -27,9 +35,9 @@ def help_text(granularity: Granularity) -> str:
 
 
 def offered(model_id: str, chosen: Granularity) -> list[str]:
-    """The granularities to choose from: those that some part of this network can have, and the chosen one."""
-    names = [*UNITS, *(name for family in FAMILIES.values() for name in family.examples)]
-    fitting = [name for name in names if cache.keys(model_id, name)]
+    """The granularities to choose from: units, masks that fit some layer here, and the chosen one."""
+    names = (name for family in FAMILIES.values() for name in family.examples)
+    fitting = [*UNITS, *(name for name in names if cache.keys(model_id, name))]
     return fitting if chosen in fitting else [*fitting, chosen]
 
 
@@ -51,6 +59,21 @@ def label_within(granularity: Granularity) -> str:
 def ranked_alone(granularity: Granularity) -> bool:
     """Whether each row is ranked by itself, whatever the scope."""
     return masks_weights(granularity) and bool(parse(granularity).alone)
+
+
+def cost(costs: CostModel, granularity: Granularity, kept: Mapping[str, int]) -> Cost:
+    """The exact cost of a network of which only so many units or weights of some keys are kept.
+
+    Args:
+        costs: of the network.
+        granularity: what the keys are.
+        kept: group id, block id or layer name -> units (0 or 1 for a block) or weights kept.
+    """
+    if granularity == "channel":
+        return costs.cost(kept)
+    if granularity == "layer":
+        return costs.cost(dropped=[key for key, count in kept.items() if not count])
+    return costs.cost(nonzero=kept)
 
 
 def shown(stops: Stops, granularity: Granularity) -> tuple[tuple[float, int, str], ...]:

@@ -71,7 +71,7 @@ def start(
         walk = pruning.iter_scan(
             loaded.module,
             task,
-            ratios,
+            fitting(granularity, ratios),
             granularity,
             criterion,
             example_inputs=loaded.example_inputs,
@@ -93,6 +93,11 @@ def start(
     return cache.jobs().submit(owner, KIND, key, work, label=label)
 
 
+def fitting(granularity: Granularity, ratios: Sequence[float]) -> tuple[float, ...]:
+    """The ratios of a scan: a whole layer is dropped or not."""
+    return (1.0,) if granularity == "layer" else tuple(ratios)
+
+
 def job_key(
     model_id: str,
     granularity: Granularity,
@@ -103,7 +108,7 @@ def job_key(
     limit: int | None = QUICK_IMAGES,
 ) -> str:
     """What finds the job of `start` with the same arguments."""
-    return repr((model_id, granularity, criterion, seed, choices, tuple(ratios), limit))
+    return repr((model_id, granularity, criterion, seed, choices, fitting(granularity, ratios), limit))
 
 
 def _latest_digest(

@@ -29,6 +29,21 @@ _SESSION = "pruning-session"
 _WIDGET = "draft-"
 
 
+@dataclass(frozen=True)
+class Target:
+    """What the last preset was asked for.
+
+    Args:
+        share: to be removed, in [0, 1].
+        of: "parameters", "MACs" or "units".
+        ratios: that came of it; once there are others, the preset is history.
+    """
+
+    share: float
+    of: str
+    ratios: Mapping[str, float]
+
+
 @dataclass
 class Session:
     """What one visitor looks at and has decided.
@@ -44,6 +59,7 @@ class Session:
         problem: why the last upload was refused, in one sentence.
         recipe_problem: the same of the last recipe file.
         measured: what was last measured while editing; shown, marked as such, until the next figure is there.
+        target: of the last preset.
         asked: which export was last measured for this session; the next one takes its place.
     """
 
@@ -56,6 +72,7 @@ class Session:
     problem: str = ""
     recipe_problem: str = ""
     measured: Report | None = None
+    target: Target | None = None
     asked: str = ""
 
     # What pages read

@@ -84,11 +84,13 @@ class TestFacts:
 
     def test_asked_is_not_got_and_the_reasons_are_said(self, session: Session) -> None:
         now = decided(session, ratios={FIRST: 0.5, SECOND: 0.97}, multiple_of=16)
-        said = " ".join(facts.asked_and_got(now))
+        found = facts.asked_and_got(MODEL, now)
+        assert found is not None
+        said = found.sentence
         assert "400 units in 2 rows" in said
         assert f"{100 * now.removed:.1f} %" in said
-        assert "multiples of 16" in said
-        assert facts.asked_and_got(decided(session)) == []
+        assert "multiples keep" in said
+        assert facts.asked_and_got(MODEL, decided(session)) is None
 
 
 class TestRows:

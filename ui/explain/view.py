@@ -12,6 +12,7 @@ import torch
 import pruning
 from pruning.evaluate import flipped
 from pruning.explain import EXPLAINERS, Comparison, explainable_layers
+from pruning.layers import inside
 from ui import cache, charts
 from ui.figures import explain as figures
 from ui.figures.weights import text
@@ -39,11 +40,12 @@ def offer_recipe(session: Session) -> None:
             "Nothing is pruned yet, so both rows show the same network. Set ratios on the Prune page.",
             icon=":material/info:",
         )
-        st.button(
-            "Or prune every part by 20 %",
-            on_click=lambda: session.set_ratios(dict.fromkeys(session.free, 0.2)),
-            help="Sets a uniform ratio of 20 % by the current criterion; undo it on the Prune page.",
-        )
+        if session.granularity != "layer":  # which is kept or dropped, and nothing between
+            st.button(
+                "Or prune every part by 20 %",
+                on_click=lambda: session.set_ratios(dict.fromkeys(session.free, 0.2)),
+                help="Sets a uniform ratio of 20 % by the current criterion; undo it on the Prune page.",
+            )
 
 
 def ask(session: Session) -> Question:
@@ -65,7 +67,9 @@ def ask(session: Session) -> Question:
                 for name in fitting
             ),
         )
+        dropped = [block.id for block in cache.plan(session.model_id, session.recipe).blocks]
         places = explainable_layers(loaded.module, x, str(method))
+        places = [place for place in places if not inside(place, dropped)]
         layer = None
         if places:
             layer = st.selectbox(

@@ -49,15 +49,13 @@ def write(session: Session, choice: Choice) -> Export:
     data = cache.exported(choice.model_id, choice.recipe, choice.form)
     plan = cache.plan(choice.model_id, choice.recipe)
     costs = cache.cost_model(choice.model_id, choice.recipe.choices)
-    kept = {key: int(keep.sum()) for key, keep in plan.channels.items()}
-    nonzero = {key: int(keep.sum()) for key, keep in plan.weights.items()}
     state = "pruned" if choice.recipe.rules else "dense"
     return Export(
         stem=f"{session.model}-{state}-{_digest(data)}",
         data=data,
         dense_bytes=dense_size(cache.model(choice.model_id).module),
         dense=costs.dense,
-        pruned=costs.cost(kept, nonzero),
+        pruned=costs.of_plan(plan),
     )
 
 
@@ -67,7 +65,8 @@ def predicted_size(choice: Choice) -> int:
     kept = {key: int(keep.sum()) for key, keep in plan.channels.items()}
     nonzero = {key: int(keep.sum()) for key, keep in plan.weights.items()}
     sizes = cache.size_model(choice.model_id, choice.recipe.choices)
-    return sizes.size(choice.recipe, kept, nonzero, form=choice.form)
+    dropped = [block.id for block in plan.blocks]
+    return sizes.size(choice.recipe, kept, nonzero, dropped=dropped, form=choice.form)
 
 
 def texts(session: Session, export: Export, choice: Choice, found: Found) -> dict[str, str]:

@@ -79,6 +79,53 @@ def curves(scan: Scan, measure: str, allowed: float, colours: Palette) -> tuple[
     return figure, table(scan)
 
 
+def drops(scan: Scan, measure: str, allowed: float, colours: Palette) -> tuple[go.Figure, pd.DataFrame]:
+    """One point a whole layer: accuracy (or loss) with it alone dropped, each with its interval.
+
+    Args:
+        measure, allowed: as for `curves`.
+    """
+    points = [point for key in scan.keys for point in scan.curve(key)[-1:]]
+    accuracy = measure != "loss"
+    values = [100 * p.accuracy if accuracy else p.loss for p in points]
+    below = [100 * (p.accuracy - p.interval[0]) for p in points]
+    above = [100 * (p.interval[1] - p.accuracy) for p in points]
+    few = [100 * (scan.dense.accuracy - p.accuracy) <= allowed + 1e-9 for p in points]
+    figure = go.Figure(
+        go.Scatter(
+            x=values,
+            y=_names([p.key for p in points]),
+            mode="markers",
+            marker={"size": 11, "color": [colours.dense if good else colours.pruned for good in few]},
+            error_x={
+                "visible": accuracy,
+                "type": "data",
+                "array": above,
+                "arrayminus": below,
+                "color": colours.text,
+                "thickness": 1.2,
+            },
+            customdata=[_point(p) for p in points],
+            hovertemplate="<b>%{y}</b><br>%{customdata}<extra></extra>",
+            showlegend=False,
+        )
+    )
+    dense = 100 * scan.dense.accuracy if accuracy else scan.dense.loss
+    if dense is not None:
+        figure.add_vline(dense, line={"color": colours.dense, "width": 1.4}, annotation_text="dense")
+        if accuracy:
+            figure.add_vline(dense - allowed, line={"color": colours.pruned, "width": 1.4, "dash": "dash"})
+    what = "Accuracy" if accuracy else "Loss"
+    figure.update_layout(
+        title=f"{what} with one layer alone dropped, {scan.n:,} {scan.split} images",
+        height=max(260, 130 + 2 * ROW * len(points)),
+        xaxis={"title": "accuracy, %" if accuracy else "cross-entropy, nats"},
+        yaxis={"autorange": "reversed", "type": "category"},
+        hovermode="closest",
+    )
+    return figure, table(scan)
+
+
 def _dense_band(figure: go.Figure, scan: Scan, allowed: float, end: float, colours: Palette) -> None:
     """The dense network's interval, and the accuracy that may be reached at worst."""
     low, high = (100 * bound for bound in scan.dense.interval)

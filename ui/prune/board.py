@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import streamlit as st
 from streamlit.errors import StreamlitAPIException
 
+from ui import dropping
 from ui.prune import rows
 from ui.prune.facts import Facts
 from ui.ratio_board import Edit, ratio_board
@@ -17,6 +18,8 @@ LIVE = "prune-live"  # the fragment that follows a drag
 
 def draw(session: Session, facts: Facts) -> None:
     """The board; its edits go to the session."""
+    if session.granularity == "layer" and dropping.none_here(session.model_id):
+        return
     seen: list[Edit] = []
 
     channels = session.granularity == "channel"
@@ -44,16 +47,20 @@ def draw(session: Session, facts: Facts) -> None:
         can_redo=session.can_redo,
         label="Pruning ratio of each layer or coupled group",
     )
+    if session.granularity == "layer":
+        dropping.fixed(session.model_id)
     if whole := session.whole:
         st.caption(f"Stays whole: {len(whole)} of {len(session.keys)} rows. {next(iter(whole.values()))}")
 
 
 def merge(session: Session, edit: Edit) -> None:
     """Let the session follow one edit; ratios and locks of an earlier version of the board are dropped."""
-    if edit.action in ("edit", "lock") and edit.version != session.version:
+    if edit.action in ("edit", "lock", "units") and edit.version != session.version:
         return
     if edit.action == "edit":
         session.drag({**session.ratios, **edit.ratios}, final=edit.final)
+    elif edit.action == "units":
+        session.switch(edit.units)
     elif edit.action == "lock":
         session.lock(edit.locks)
     elif edit.action == "reset":

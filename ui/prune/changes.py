@@ -20,6 +20,10 @@ def draw(session: Session, now: Facts) -> DeltaGenerator | None:
     Returns:
         The place for the changed answers if they are asked for: they wait for the measurement.
     """
+    said = facts.asked_and_got(session.model_id, now)
+    if said is not None and said.differs:
+        preset = facts.of_preset(session.target, now, session.ratios)
+        st.caption(shell.literal(f"{preset} {said.sentence}".strip()))
     entry, got, answers, recipe = st.tabs(
         ["Table", "Asked and got", "Changed answers", "Recipe"], key="prune-tabs", on_change="rerun"
     )
@@ -34,8 +38,9 @@ def _asked_and_got(session: Session, now: Facts) -> None:
     if not now.plan.entries:
         st.caption("Nothing is asked yet: drag a bar, type a ratio into the table, or take a preset.")
         return
-    for sentence in facts.asked_and_got(now):
-        st.markdown(sentence)
+    said = facts.asked_and_got(session.model_id, now)
+    if said is not None:
+        st.markdown(shell.literal(f"{facts.of_preset(session.target, now, session.ratios)} {said.sentence}"))
     st.dataframe(
         [
             {

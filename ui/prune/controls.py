@@ -6,8 +6,8 @@ import streamlit as st
 
 import pruning
 from ui import cache, granularity, state, ways
-from ui.prune import presets
-from ui.state import Session
+from ui.prune import layers, presets
+from ui.state import Session, Target
 
 MULTIPLES = (1, 2, 4, 8, 16, 32, 64)
 SCOPE = {"layer": "Each row", "global": "All rows"}
@@ -21,22 +21,22 @@ def draw(session: Session) -> None:
         if session.granularity == "channel":
             _choices(session)
         _criterion(session)
-        _scope(session)
-        _rounding(session)
+        if session.granularity != "layer":  # layers are switches: nothing to rank together or to round
+            _scope(session)
+            _rounding(session)
         if session.criterion == "random":
             st.number_input("Seed", 0, 2**31 - 1, width=110, **state.bind("seed"))
         with (
             st.popover("Presets", icon=":material/tune:", width="content", key="presets"),
             st.container(width=400),
         ):
-            _presets(session)
+            layers.presets(session) if session.granularity == "layer" else _presets(session)
 
 
 def _granularity(session: Session) -> None:
     def choose() -> None:
         chosen = state.value("granularity") or session.granularity
-        fits = cache.criterion_fits(session.criterion, chosen)
-        session.set(granularity=chosen, criterion=session.criterion if fits else "l2")
+        session.set(granularity=chosen, criterion=cache.criterion_for(chosen, session.criterion))
 
     st.selectbox(
         "What is pruned",
@@ -174,3 +174,6 @@ def _apply(session: Session) -> None:
         session.note = str(error)
     else:
         session.set_ratios(found)
+        session.target = Target(
+            state.value(TARGET, 50.0) / 100, state.value(OF, "parameters"), session.ratios
+        )

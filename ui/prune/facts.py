@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pruning import Cost, Plan, Recipe, Scan
 from pruning.checkpoint.size import dense_size
-from pruning.plan import kept_count
+from pruning.outcome import Outcome, outcome
 from ui import cache, scans
-from ui.state import Session
+from ui.state import Session, Target
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,9 +63,12 @@ def of(session: Session) -> Facts:
 def count(model_id: str, recipe: Recipe, scan: Scan | None = None) -> Facts:
     """The facts of a recipe for a model; raises as `of`."""
     plan = cache.plan(model_id, recipe)
-    kept = {entry.key: entry.kept for entry in plan.entries}
     masked = bool(plan.weights)
-    counts = {"nonzero" if masked else "kept": kept}
+    counts: dict[str, dict[str, int]] = {
+        "kept": {entry.key: entry.kept for entry in plan.entries if entry.key in plan.channels},
+        "nonzero": {entry.key: entry.kept for entry in plan.entries if entry.key in plan.weights},
+    }
+    dropped = [block.id for block in plan.blocks]
     costs = cache.cost_model(model_id, recipe.choices)
     sizes = cache.size_model(model_id, recipe.choices)
     got = {entry.key: 1 - entry.kept / entry.size for entry in plan.entries}
@@ -72,53 +76,26 @@ def count(model_id: str, recipe: Recipe, scan: Scan | None = None) -> Facts:
         recipe=recipe,
         plan=plan,
         dense=costs.dense,
-        pruned=costs.cost(**counts),
+        pruned=costs.cost(**counts, dropped=dropped),
         dense_bytes=dense_size(cache.model(model_id).module),
-        bytes=sizes.size(recipe, **counts, form="sparse" if masked else "dense"),
+        bytes=sizes.size(recipe, **counts, dropped=dropped, form="sparse" if masked else "dense"),
         scan=scan,
         predicted=scan.predict(got) if scan else None,
     )
 
 
-def asked_and_got(facts: Facts) -> list[str]:
-    """Why the share of parameters that went is not the share that was asked: one sentence each, or none."""
-    entries, unit = facts.plan.entries, "weights" if facts.masked else "units"
-    if not entries:
-        return []
-    size, kept = sum(e.size for e in entries), sum(e.kept for e in entries)
-    asked = sum(e.asked * e.size for e in entries) / size
-    got = 1 - kept / size
-    said = [
-        f"Asked: {100 * asked:.1f} % of {size:,} {unit} in {len(entries)} row{'s' * (len(entries) > 1)}. "
-        f"Got: {100 * got:.1f} % of them, which is {100 * facts.removed:.1f} % of all "
-        f"{facts.dense.parameters:,} parameters."
-    ]
-    if facts.masked:
-        rest = facts.dense.parameters - size
-        if rest:
-            said.append(
-                f"{rest:,} parameters ({100 * rest / facts.dense.parameters:.1f} %) are outside these rows: "
-                "biases, normalisation, and layers whose ratio is zero."
-            )
-        return said
-    if facts.removed > got:
-        said.append(
-            "More parameters than units go, because a weight between two pruned layers shrinks on both "
-            "sides: half of its inputs and half of its outputs leave a quarter of it."
-        )
-    elif facts.removed < got:
-        said.append(
-            "Fewer parameters than units go, because layers that no row reaches keep all of theirs, and rows "
-            "differ in how many parameters a unit carries."
-        )
-    extra = [e for e in entries if e.kept - e.size * (1 - e.asked) >= 1]
-    if facts.recipe.multiple_of > 1 and extra:
-        more = sum(e.kept - round(e.size * (1 - e.asked)) for e in extra)
-        said.append(
-            f"Rounding kept counts up to multiples of {facts.recipe.multiple_of} kept {more:,} more units "
-            f"than asked, in {len(extra)} row{'s' * (len(extra) > 1)}."
-        )
-    held = sum(kept_count(e.size, e.asked, 1, 0) == 0 for e in entries)
-    if held:
-        said.append(f"In {held} row{'s' * (held > 1)} one unit stays, though all were asked to go.")
-    return said
+def asked_and_got(model_id: str, facts: Facts) -> Outcome | None:
+    """What was asked, what came of it and why; None if nothing is asked."""
+    return outcome(facts.plan, cache.cost_model(model_id, facts.recipe.choices))
+
+
+def of_preset(target: Target | None, facts: Facts, ratios: Mapping[str, float]) -> str:
+    """What the last preset was asked for and reached, a sentence; "" once the ratios are others."""
+    if target is None or target.ratios != ratios or target.of == "units":
+        return ""
+    left = {"parameters": facts.pruned.nonzero / facts.dense.parameters}
+    left["MACs"] = facts.pruned.macs / facts.dense.macs if facts.dense.macs else 1.0
+    return (
+        f"The preset was to remove {100 * target.share:.1f} % of the {target.of} and removes "
+        f"{100 * (1 - left[target.of]):.1f} %."
+    )

@@ -89,5 +89,5 @@ def _amount(session: Session, ratios: Mapping[str, float], of: Measure) -> int:
         scores=cache.scores(session.model_id, *session.how),
     )
     kept = {entry.key: entry.kept for entry in plan.entries}
-    cost = costs.cost(kept) if session.granularity == "channel" else costs.cost(nonzero=kept)
+    cost = granularity.cost(costs, session.granularity, kept)
     return cost.nonzero if of == "parameters" else cost.macs

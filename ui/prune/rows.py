@@ -7,8 +7,9 @@ import math
 from pruning import Group, Layer
 from pruning.plan import multiple_for
 from ui import cache, granularity
+from ui.prune import layers as whole_layers
 from ui.prune.facts import Facts
-from ui.ratio_board import Row
+from ui.ratio_board import MOST_SWITCHES, Row
 from ui.state import Session
 
 UNRANKED = "cannot be ranked"
@@ -20,6 +21,8 @@ def of(session: Session, facts: Facts) -> list[Row]:
     if session.granularity == "channel":
         groups = cache.structure(session.model_id, session.choices).groups
         return [_group_row(session, facts, group) for group in groups]
+    if session.granularity == "layer":
+        return whole_layers.rows(session, facts)
     layers = {layer.name: layer for layer in cache.layers(session.model_id)}
     return [_layer_row(session, facts, layers[key]) for key in session.keys]
 
@@ -38,7 +41,26 @@ def _group_row(session: Session, facts: Facts, group: Group) -> Row:
         note=UNRANKED if group.id in session.whole else _coupled(group),
         multiple_of=multiple_for(group, session.multiple_of),
         **_moving(session, facts, group.id),
+        **_units(session, facts, group),
     )
+
+
+def _units(session: Session, facts: Facts, group: Group) -> dict:
+    """A switch for each unit of a small group: which stay, and which would go first."""
+    if group.size > MOST_SWITCHES or group.id in session.whole:
+        return {}
+    scores = cache.scores(session.model_id, *session.how)[group.id]
+    keep = facts.plan.keep.get(group.id)
+    # As `keep_by_rank` does: among equal ones those that come first stay.
+    order = sorted(range(group.size), key=lambda unit: (float(scores[unit]), -unit))
+    top = float(scores.max())
+    levels = [min(1.0, max(0.0, float(score) / top)) if 0 < top < math.inf else 0.0 for score in scores]
+    return {
+        "units": (True,) * group.size if keep is None else tuple(keep.tolist()),
+        "order": tuple(order),
+        "levels": tuple(levels),
+        "by_hand": group.id in session.draft.removed,
+    }
 
 
 def _layer_row(session: Session, facts: Facts, layer: Layer) -> Row:

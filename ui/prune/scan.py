@@ -15,7 +15,7 @@ POLL_S = 0.5
 
 def draw(session: Session, now: Facts) -> None:
     """One line under the board as long as there are no curves."""
-    if now.scan is not None:
+    if now.scan is not None or not session.keys:
         return
     try:
         cache.task(session.model_id)

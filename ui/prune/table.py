@@ -14,6 +14,7 @@ from pruning.plan import PlanEntry
 from ui import cache, state
 from ui.draft import clean
 from ui.granularity import possible
+from ui.prune import layers
 from ui.prune.facts import Facts
 from ui.state import Session
 
@@ -22,15 +23,21 @@ ASKED, KEEP, LOCK = "Remove, %", "Keep", "Lock"
 
 def draw(session: Session, now: Facts) -> None:
     """An editable table of every row; an edit is one undo step."""
-    shown = frame(session, now)
+    switches = session.granularity == "layer"
+    shown = layers.frame(session, now) if switches else frame(session, now)
+    if shown.empty:
+        st.caption("There is nothing to drop.")
+        return
     # A fresh key for other contents, and after an edit that changed nothing (of a locked row): what was typed
     # into the last table must not be laid over this one.
     key = f"prune-table-{zlib.crc32(shown.to_csv().encode()):08x}-{session.version}"
     st.data_editor(
         shown,
         hide_index=True,
-        disabled=["Row", "Kind", "Of"],
-        column_config={
+        disabled=[str(name) for name in shown if name not in (ASKED, KEEP, LOCK)],
+        column_config=layers.columns()
+        if switches
+        else {
             "Row": st.column_config.TextColumn(width="large"),
             ASKED: st.column_config.NumberColumn(
                 min_value=0.0, max_value=100.0, step=0.01, format="%.2f", help="Share asked to be removed."
@@ -45,7 +52,8 @@ def draw(session: Session, now: Facts) -> None:
         on_change=_take,
         args=(session, shown, key),
     )
-    st.caption("Paste a column from a spreadsheet into Remove or Keep; Undo takes it back.")
+    if not switches:
+        st.caption("Paste a column from a spreadsheet into Remove or Keep; Undo takes it back.")
 
 
 def frame(session: Session, now: Facts) -> pd.DataFrame:
@@ -98,13 +106,11 @@ def _number(value: Any) -> float | None:
 
 def _take(session: Session, shown: pd.DataFrame, key: str) -> None:
     edits = (state.value(key) or {}).get("edited_rows", {})
-    ratios, locked = edited(
-        shown,
-        {int(row): values for row, values in edits.items()},
-        session.ratios,
-        session.locked,
-        session.whole,
-    )
+    rows = {int(row): values for row, values in edits.items()}
+    if session.granularity == "layer":
+        ratios, locked = layers.edited(shown, rows, session.ratios, session.locked)
+    else:
+        ratios, locked = edited(shown, rows, session.ratios, session.locked, session.whole)
     stops = cache.stops(session.model_id, session.granularity, session.criterion, session.seed)
     session.set(ratios=clean(possible(stops, ratios)), locked=locked)
 

@@ -120,10 +120,11 @@ def draw(session: Session) -> tuple[Granularity, Choices, str, tuple[float, ...]
             bind="query-params",
             filter_mode=None,
             width=190,
+            disabled=granularity == "layer",
             help="Which fractions of each layer or group are pruned. Points that were measured with another "
-            "grid are not measured again.",
+            "grid are not measured again. A whole layer is dropped or not.",
         )
-        text = GRIDS.get(grid, "")
+        text = "100" if granularity == "layer" else GRIDS.get(grid, "")
         if not text:
             text = st.text_input(
                 "Own ratios, %", "10, 30, 50, 70, 90", key="own-grid", bind="query-params", width=220
@@ -179,7 +180,7 @@ def _way(label: str, words: Mapping[T, str], own: T, key: str, tip: str) -> T:
 def _criterion(session: Session, granularity: Granularity) -> str:
     names = [name for name in pruning.CRITERIA if cache.criterion_fits(name, granularity)]
     key = f"by-{granularity}-{session.criterion}"
-    start = session.criterion if session.criterion in names else "l2"
+    start = cache.criterion_for(granularity, session.criterion)
     chosen = st.selectbox(
         "Criterion",
         names,

@@ -32,6 +32,11 @@ def draw(session: Session, granularity: Granularity, choices: Choices, ratios: t
             "Zeros in place save no time: every tensor keeps its size. Choose channels to measure time."
         )
         return
+    if granularity == "layer":
+        st.caption(
+            "The Prune page measures the time without dropped layers. Choose channels to measure here."
+        )
+        return
     with st.container(horizontal=True, vertical_alignment="bottom"):
         batch = st.selectbox(
             "Images per forward",

@@ -12,7 +12,8 @@ import pruning
 from pruning import Scan
 from pruning.groups.choices import Choices
 from pruning.recipe import Granularity
-from ui import cache, charts, shell, state
+from ui import cache, charts, dropping, shell, state
+from ui import granularity as kinds
 from ui.figures import sensitivity as figures
 from ui.sensitivity import status, work
 from ui.sensitivity.choice import Choice
@@ -36,6 +37,8 @@ def draw(
     Raises:
         MissingData: if there are no data to measure on.
     """
+    if granularity == "layer" and dropping.none_here(session.model_id):
+        return
     if images is None:
         images = len(cache.task(session.model_id).validation)  # says what is missing
     seed = session.seed if criterion == "random" else 0
@@ -64,7 +67,8 @@ def _results(choice: Choice, polling: bool) -> None:
             ranked = _table(choice, found.scan, allowed)
         with left:
             _curves(choice, found.scan, allowed)
-        _heat_map(choice, found.scan, ranked)
+        if choice.granularity != "layer":  # one ratio only: the figure above says it all
+            _heat_map(choice, found.scan, ranked)
         with right:
             _recipe(choice, found, ranked)
 
@@ -137,7 +141,8 @@ def _curves(choice: Choice, scan: Scan, allowed: float) -> None:
         help="Close-up: accuracy near the dense network's. Loss: mean cross-entropy in nats; it moves before "
         "answers flip. Shaded: the dense network's 95 % interval.",
     )
-    figure, data = figures.curves(scan, measure or "accuracy", allowed, charts.colours())
+    draw = figures.drops if choice.granularity == "layer" else figures.curves
+    figure, data = draw(scan, measure or "accuracy", allowed, charts.colours())
     charts.show(figure, data, key="curves", name=f"{choice.label} sensitivity", highlight=True)
 
 
@@ -164,7 +169,7 @@ def ranking(choice: Choice, scan: Scan, allowed: float) -> pd.DataFrame:
             rows.append((key, 0.0, 0.0, size, size, 0.0))
             continue
         kept = {key: point.kept}
-        cost = costs.cost(kept) if choice.granularity == "channel" else costs.cost(nonzero=kept)
+        cost = kinds.cost(costs, choice.granularity, kept)
         saved = 100 * (1 - cost.nonzero / costs.dense.parameters)
         rows.append((key, ratio, 100 * (dense - point.accuracy), point.kept, point.size, saved))
     found = pd.DataFrame(rows, columns=["key", "ratio", "lost", "kept", "size", "saved"])
@@ -214,7 +219,7 @@ def _recipe(choice: Choice, found: work.Found, ranked: pd.DataFrame) -> None:
     ratios = {key: float(ratio) for key, ratio in zip(cut["key"], cut["ratio"], strict=True)}
     kept = {key: int(count) for key, count in zip(cut["key"], cut["kept"], strict=True)}
     costs = cache.cost_model(choice.model_id, choice.choices)
-    cost = costs.cost(kept) if choice.granularity == "channel" else costs.cost(nonzero=kept)
+    cost = kinds.cost(costs, choice.granularity, kept)
     predicted = scan.predict(ratios)
     with st.grid(3, min_column_width=110):
         less = 1 - cost.nonzero / costs.dense.parameters

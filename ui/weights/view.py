@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 import pruning
 from pruning import weights
+from pruning.layers import inside
 from pruning.masks import keep_by_rank
 from pruning.plan import kept_count, multiple_for
 from pruning.sparsity import masks_weights
@@ -59,7 +60,12 @@ def choose(session: Session) -> tuple[Networks, tuple[pruning.Layer, ...], pruni
     side = "Dense" if nothing else side
     dense = cache.model(session.model_id).module if side != "Pruned" else None
     pruned = cache.pruned(session.model_id, session.recipe) if side != "Dense" else None
+    if pruned is not None:  # what lies in a dropped layer is not there to be shown
+        gone = [block.id for block in cache.plan(session.model_id, session.recipe).blocks]
+        layers = tuple(layer for layer in layers if not inside(layer.name, gone))
     chosen = next((layer for layer in layers if layer.name == name), layers[0])
+    if pruned is not None and chosen.name != name:
+        st.caption("The chosen layer is dropped with all around it; another is shown.")
     return Networks(dense, pruned), layers, chosen
 
 
@@ -133,6 +139,9 @@ def distribution(networks: Networks, layer: pruning.Layer, session: Session, rat
 def scores(layer: pruning.Layer, session: Session, ratio: float) -> None:
     """What the criterion says, and where the ratio cuts."""
     criterion = pruning.CRITERIA[session.criterion]
+    if session.granularity == "layer":
+        _of_block(layer, session)
+        return
     found = _scores(layer, session)
     if reason := session.whole.get(_key(layer, session) or ""):
         st.caption(reason)
@@ -164,6 +173,23 @@ def scores(layer: pruning.Layer, session: Session, ratio: float) -> None:
     cut = f"threshold {threshold:.4g}" if threshold is not None else "no threshold"
     st.caption(
         f"At {percent(ratio, 0)}: {removed:,} of {len(order):,} go, {cut} (exact, from the scores).",
+        help=f"{criterion.description} Source: {criterion.source}.",
+    )
+
+
+def _of_block(layer: pruning.Layer, session: Session) -> None:
+    """Whole layers are pruned: say which one this layer goes with."""
+    blocks = cache.blocks(session.model_id).blocks
+    block = next((block for block in blocks if inside(layer.name, [block.id])), None)
+    if block is None:
+        st.caption("Whole layers are chosen on the Prune page; this one lies in none that can be dropped.")
+        return
+    state = "dropped" if session.ratios.get(block.id) else "kept"
+    score = float(cache.scores(session.model_id, *session.how)[block.id])
+    criterion = pruning.CRITERIA[session.criterion]
+    st.caption(
+        f"It goes with {figures.text(block.id)}, which is {state}: {block.parameters:,} parameters, "
+        f"{criterion.label.lower()} {score:.4f} (measured on calibration images).",
         help=f"{criterion.description} Source: {criterion.source}.",
     )
 
@@ -225,6 +251,8 @@ def current_ratio(layer: pruning.Layer, session: Session) -> float:
 
 
 def _key(layer: pruning.Layer, session: Session) -> str | None:
+    if session.granularity == "layer":
+        return None
     if masks_weights(session.granularity):
         return layer.name
     groups = cache.structure(session.model_id, session.choices).groups
