@@ -73,7 +73,22 @@ def private_copy(module: nn.Module, *, requires_grad: bool | None = None) -> nn.
     shared: dict[int, Any] = {
         id(p): nn.Parameter(p.detach(), requires_grad=takes_gradient(p)) for p in module.parameters()
     }
-    return copy.deepcopy(module, shared).eval()
+    return duplicate(module, shared).eval()
+
+
+def duplicate(module: nn.Module, memo: dict[int, Any] | None = None) -> nn.Module:
+    """A deep copy, also of a module that keeps a computed tensor, as the older `weight_norm` does.
+
+    Args:
+        module: the network, never changed.
+        memo: id of an object -> what stands in its place in the copy.
+    """
+    memo = {} if memo is None else memo
+    for part in module.modules():
+        for value in vars(part).values():
+            if isinstance(value, Tensor) and not value.is_leaf:  # PyTorch refuses to copy these
+                memo.setdefault(id(value), value.detach().clone())
+    return copy.deepcopy(module, memo)
 
 
 def qualified(module_name: str, attribute: str) -> str:

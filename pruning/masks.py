@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
+
+from pruning.layers import duplicate
 
 if TYPE_CHECKING:
     from pruning.groups import Group
@@ -56,7 +57,7 @@ def apply_masks(module: nn.Module, plan: Plan) -> nn.Module:
     from pruning.blocks import put_skips
 
     check_fits(module, plan)
-    masked = copy.deepcopy(module)
+    masked = duplicate(module)
     tensors = named_tensors(masked)
     for name, keep in plan.structure.checked(plan.channels).items():
         zero_units(tensors, plan.structure.group(name), keep)

@@ -69,6 +69,9 @@ class _OverKept(TorchDispatchMode):
 
 def _over_kept(func: Any, given: dict[str, Any], corrections: list[tuple[Average, Tensor]]) -> Any:
     """Run a call on the kept entries; results as long as its first argument get zeros for the others."""
+    if "query" in given:  # attention averages nothing: its temperature follows the width that is kept
+        width = given["query"].shape[3] - len(corrections[0][1])
+        return func(**{**given, "scale": width**-0.5})
     kept: dict[int, Tensor] = {}
     first = next(value for value in given.values() if isinstance(value, Tensor))
     shape = first.shape

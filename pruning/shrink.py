@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,7 @@ from pruning.evaluate import evaluating
 from pruning.groups import Structure, find_structure
 from pruning.groups.emit import NoGraph, emit_graph
 from pruning.groups.repair import repair_layers, repair_sizes
+from pruning.layers import duplicate
 from pruning.masks import apply_masks, named_tensors
 from pruning.reference import masked_outputs
 
@@ -160,7 +160,7 @@ def _cut(module: nn.Module, structure: Structure, keep: Mapping[str, Tensor]) ->
     memo: dict[int, Any] = {
         id(tensors[name]): _sliced(tensors[name], dims) for name, dims in survivors(structure, keep).items()
     }
-    return copy.deepcopy(module, memo)
+    return duplicate(module, memo)
 
 
 def survivors(structure: Structure, keep: Mapping[str, Tensor]) -> dict[str, dict[int, Tensor]]:

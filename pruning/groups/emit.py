@@ -53,7 +53,7 @@ def emit_graph(
         example_inputs: positional arguments of its forward.
     Returns:
         A module that takes as many positional arguments; tensors in lists or dicts keep their place. Its
-        parameters have the names of the network's own.
+        parameters have the names of the network's own, but for names that every graph module has taken.
     Raises:
         NoGraph: in words.
     """
@@ -109,9 +109,7 @@ def _one_more(inputs: tuple[Any, ...], batch: int) -> tuple[Any, ...]:
 class _Writer:
     """Writes the calls of two recordings, which differ in the batch alone, as one graph."""
 
-    def __init__(
-        self, first: _Version, second: _Version, small: nn.Module, inputs: tuple[Any, ...]
-    ) -> None:
+    def __init__(self, first: _Version, second: _Version, small: nn.Module, inputs: tuple[Any, ...]) -> None:
         self.first, self.second = first, second
         self.tensors = {**dict(small.named_parameters()), **dict(small.named_buffers())}
         self.state = small.state_dict(keep_vars=True)
@@ -134,7 +132,7 @@ class _Writer:
         self.graph.lint()
         graph = fx.GraphModule(self.root, self.graph, "PrunedGraph")
         for name, tensor in self.state.items():  # what the forward does not use, and second names
-            _hold(graph, name, tensor)
+            _hold(graph, _own_name(name), tensor)
         return graph
 
     def _placeholders(self) -> None:
@@ -205,8 +203,15 @@ class _Writer:
         return self.nodes[ref]
 
     def _attribute(self, name: str, tensor: Tensor) -> fx.Node:
-        _hold(self.root, name, tensor, persistent=name in self.state)
+        persistent, name = name in self.state, _own_name(name)
+        _hold(self.root, name, tensor, persistent=persistent)
         return self.graph.get_attr(name)
+
+
+def _own_name(name: str) -> str:
+    """The name, with an underscore after a first part that every graph module has itself, as `code`."""
+    first, dot, rest = name.partition(".")
+    return f"{first}_{dot}{rest}" if hasattr(fx.GraphModule, first) else name
 
 
 def _hold(root: nn.Module, name: str, tensor: Tensor, persistent: bool = True) -> None:

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 from torch import nn
+from torch.nn.utils.parametrize import ParametrizationList
+from torch.nn.utils.weight_norm import WeightNorm
 
 from pruning.groups.assemble import assemble
 from pruning.groups.choices import DEFAULT, Choices
@@ -40,10 +42,12 @@ def find_structure(module: nn.Module, example_inputs: Sequence[Any], choices: Ch
 
 def trace(module: nn.Module, recording: Recording, choices: Choices) -> Tracer:
     """Label everything in a recording of a network, by the ways that leave the most free to go."""
-    return _widest(recording, choices, _kinds(module))
+    return _widest(recording, choices, _kinds(module), _directions(module))
 
 
-def _widest(recording: Recording, choices: Choices, kinds: Mapping[str, Kind]) -> Tracer:
+def _widest(
+    recording: Recording, choices: Choices, kinds: Mapping[str, Kind], directions: set[tuple[str, int]]
+) -> Tracer:
     """The trace that leaves the most parameters free to go.
 
     A reshape that splits a dimension can carry its labels on along one of the new ones only. The first way
@@ -51,21 +55,24 @@ def _widest(recording: Recording, choices: Choices, kinds: Mapping[str, Kind]) -
     """
 
     def by(carriers: Mapping[SiteKey, int]) -> Tracer:
-        return Tracer(recording, rule_for, choices, carriers, kinds=dict(kinds)).run()
+        known: dict[str, Any] = {"kinds": dict(kinds), "divisors": set(directions)}
+        return Tracer(recording, rule_for, choices, carriers, **known).run()
 
     best = by({})
     units = _free_units(best)
-    trials = 0
-    for site, ways in _undecided(best):
-        for way in range(1, ways):
-            if trials == TRIALS:
-                return best
-            trials += 1
-            other = by({**best.carriers, site: way})
-            found = _free_units(other)
-            if found > units:
-                best, units = other, found
+    single = [{site: way} for site in _undecided(best) for way in range(1, len(site.ways))]
+    for changes in single[:TRIALS]:
+        best, units = _better(best, units, by({**best.carriers, **changes}))
+    together = dict.fromkeys(_undecided(best), 1)
+    if len(together) > 1:  # two reshapes that need each other, as into the pieces of a softmax and back
+        best, units = _better(best, units, by({**best.carriers, **together}))
     return best
+
+
+def _better(best: Tracer, units: tuple[int, int], other: Tracer) -> tuple[Tracer, tuple[int, int]]:
+    """The one that leaves more free, with what it leaves free."""
+    found = _free_units(other)
+    return (other, found) if found > units else (best, units)
 
 
 def _free_units(tracer: Tracer) -> tuple[int, int]:
@@ -79,15 +86,18 @@ def _free_units(tracer: Tracer) -> tuple[int, int]:
     return total, len(np.unique(np.concatenate(roots))) if roots else 0
 
 
-def _undecided(tracer: Tracer) -> list[tuple[SiteKey, int]]:
-    """Reshapes that may have taken the wrong way, with the number of their ways; those into heads did not."""
-    heads = [tracer.labels.find(note.labels) for note in tracer.notes if note.kind in ("head", "inside")]
-    right = np.unique(np.concatenate(heads)) if heads else np.zeros(0, np.int64)
+def _undecided(tracer: Tracer) -> list[SiteKey]:
+    """Reshapes that may have taken the wrong way; those into heads did not."""
+    heads = [
+        np.unique(tracer.labels.find(note.labels)) for note in tracer.notes if note.kind in ("head", "inside")
+    ]
+    several = [roots for roots in heads if np.count_nonzero(roots) > 1]
+    right = np.unique(np.concatenate(several)) if several else np.zeros(0, np.int64)
     sites = []
     for site, vectors in tracer.sites.items():
         roots = tracer.labels.find(np.concatenate(vectors))
         if not np.isin(roots[roots != 0], right).any():
-            sites.append((site, len(site.sizes)))
+            sites.append(site)
     return sites
 
 
@@ -119,3 +129,17 @@ def _kinds(module: nn.Module) -> dict[str, Kind]:
         if isinstance(child, (nn.RNNBase, nn.RNNCellBase))
         for own, _ in child.named_parameters()
     }
+
+
+def _directions(module: nn.Module) -> set[tuple[str, int]]:
+    """The directions of weight norms by parameter and dimension: they are divided by their lengths."""
+    found: set[tuple[str, int]] = set()
+    for path, child in module.named_modules():
+        inside = f"{path}." if path else ""
+        if isinstance(child, ParametrizationList):
+            norms: list[Any] = [part for part in child if type(part).__name__ == "_WeightNorm"]
+            found.update((f"{inside}original1", norm.dim) for norm in norms)
+        for hook in child._forward_pre_hooks.values():
+            if isinstance(hook, WeightNorm) and hook.dim is not None:
+                found.add((f"{inside}{hook.name}_v", hook.dim))
+    return {(name, dim) for name, dim in found if dim >= 0}

@@ -85,13 +85,15 @@ class NarrowAttention(nn.MultiheadAttention):
 def narrow(layer: nn.MultiheadAttention) -> None:
     """Bring a layer whose parameters were cut in line with them, in place; an uncut one stays as it is."""
     embedding, width = layer.out_proj.weight.shape
-    if (embedding, width) == (layer.embed_dim, layer.num_heads * layer.head_dim):
+    weights: tuple[Any, ...] = (layer.in_proj_weight,) * 3
+    if layer.in_proj_weight is None:
+        weights = (layer.q_proj_weight, layer.k_proj_weight, layer.v_proj_weight)
+    read = tuple(weight.shape[1] for weight in weights)
+    whole = (layer.embed_dim, layer.num_heads * layer.head_dim)
+    if (embedding, width) == whole and read == (layer.embed_dim, layer.kdim, layer.vdim):
         return
     layer.embed_dim, layer.num_heads = embedding, width // layer.head_dim
-    weights = (layer.in_proj_weight, layer.in_proj_weight)
-    if layer.in_proj_weight is None:
-        weights = (layer.k_proj_weight, layer.v_proj_weight)
-    layer.kdim, layer.vdim = (weight.shape[1] for weight in weights)
+    layer.kdim, layer.vdim = read[1:]
     layer._qkv_same_embed_dim = False  # keeps nn.TransformerEncoderLayer from its fused call
     layer.__class__ = NarrowAttention
 

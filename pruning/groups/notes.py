@@ -50,7 +50,11 @@ class AverageNote:
 
 @dataclass(frozen=True)
 class SiteKey:
-    """A reshape that could carry labels on in several ways: alike places of alike blocks are one site."""
+    """A reshape that could carry labels on in several ways: alike places of alike blocks are one site.
+
+    `ways` are the dimensions that could carry them, the likeliest first.
+    """
 
     scope: str
     sizes: tuple[int, ...]
+    ways: tuple[int, ...]

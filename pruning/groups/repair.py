@@ -47,12 +47,7 @@ def repair_sizes(module: nn.Module, structure: Structure, keep: Mapping[str, Ten
     for size in structure.sizes:
         used[size.module].append(size)
     owners = [(module.get_submodule(path), sizes) for path, sizes in used.items()]
-    # PyTorch's own layers keep sizes only beside their parameters.
-    owners = [
-        (owner, sizes)
-        for owner, sizes in owners
-        if isinstance(owner, nn.Unflatten) or not type(owner).__module__.startswith("torch.nn")
-    ]
+    owners = [(owner, sizes) for owner, sizes in owners if _keeps_sizes(owner)]
     places = [place for owner, sizes in owners for place in _places(owner, vars(owner), sizes, keep)]
     yield from _combinations(places)
     shared = [
@@ -64,6 +59,12 @@ def repair_sizes(module: nn.Module, structure: Structure, keep: Mapping[str, Ten
     ]
     if shared:
         yield from _combinations([*places, *shared])
+
+
+def _keeps_sizes(owner: nn.Module) -> bool:
+    """Whether it may keep sizes of its own: PyTorch's layers do so only beside parameters, but for two."""
+    bare_norm = isinstance(owner, nn.modules.batchnorm._NormBase) and not owner.state_dict()
+    return isinstance(owner, nn.Unflatten) or bare_norm or not type(owner).__module__.startswith("torch.nn")
 
 
 @dataclass(frozen=True)
@@ -152,6 +153,8 @@ def _runs(values: list[Any], sizes: Sequence[Size], keep: Mapping[str, Tensor]) 
 def _convolution(layer: Any) -> None:
     out, inside = layer.weight.shape[:2]
     if layer.transposed:
+        if layer.groups > 1 and layer.in_channels == layer.groups:
+            layer.groups = out
         layer.in_channels, layer.out_channels = out, inside * layer.groups
         return
     if layer.groups > 1 and layer.in_channels == layer.groups:  # depthwise: a channel takes its filters along
@@ -187,6 +190,14 @@ def _recurrent(layer: Any) -> None:
     layer.input_size, layer.hidden_size = layer.weight_ih_l0.shape[1], layer.weight_hh_l0.shape[1]
 
 
+def _cell(layer: Any) -> None:
+    layer.input_size, layer.hidden_size = layer.weight_ih.shape[1], layer.weight_hh.shape[1]
+
+
+def _bilinear(layer: Any) -> None:
+    layer.out_features, layer.in1_features, layer.in2_features = layer.weight.shape
+
+
 def _transposed_linear(layer: Any) -> None:
     layer.nx, layer.nf = layer.weight.shape
 
@@ -199,10 +210,12 @@ _LAYERS: tuple[tuple[type[nn.Module] | tuple[type[nn.Module], ...], Callable[[An
     (nn.modules.conv._ConvNd, _convolution),
     (nn.Linear, _linear),
     (nn.modules.batchnorm._NormBase, _norm),
-    (nn.Embedding, _embedding),
+    ((nn.Embedding, nn.EmbeddingBag), _embedding),
     ((nn.LayerNorm, nn.RMSNorm), _layer_norm),
     (nn.GroupNorm, _group_norm),
     (nn.RNNBase, _recurrent),
+    (nn.RNNCellBase, _cell),
+    (nn.Bilinear, _bilinear),
     (nn.PReLU, _prelu),
     (nn.MultiheadAttention, narrow),
 )

@@ -25,7 +25,13 @@ def resized(tracer: Tracer, call: Call, kept: Kept) -> tuple[Any, Args]:
     sizes = _Sizes(tracer, call, kept, outputs)
     if call.op in ("split", "unsafe_split") and call.overload == "Tensor":
         args = {"self": call.args["self"], "split_sizes": sizes.pieces(), "dim": call.args["dim"]}
-        return aten.split_with_sizes.default, args
+        unsafe = call.op == "unsafe_split"  # pieces that may be changed in place
+        return aten.unsafe_split_with_sizes.default if unsafe else aten.split_with_sizes.default, args
+    if call.op == "squeeze":  # what has one entry left since the removal is no dimension to drop
+        return aten.squeeze.dims, {
+            "self": call.args["self"],
+            "dim": _dropped(call, len(sizes.given()), sizes),
+        }
     change = _CHANGES.get(call.op, _CHANGES.get(call.op.removesuffix("_")))
     return call.function, change(sizes, dict(call.args)) if change else call.args
 
@@ -116,28 +122,28 @@ def _convolution(sizes: _Sizes, args: Args) -> Args:
     return {**args, "groups": sizes.count(x[-(len(weight) - 2) - 1])}
 
 
-def _attention(sizes: _Sizes, args: Args) -> Args:
-    """The temperature stays that of the whole width."""
-    width = sizes.given("query")[3]
-    if args.get("scale") is None and sizes.count(width) != len(width):
-        return {**args, "scale": len(width) ** -0.5}
-    return args
+def _dropped(call: Call, rank: int, sizes: _Sizes) -> list[int]:
+    """Dimensions that a squeeze drops: of those it names, or of all, the ones of one entry."""
+    named = call.args.get("dim", list(range(rank)))
+    named = [named] if isinstance(named, int) else named
+    return [dim % rank for dim in named if rank and len(sizes.given()[dim]) == 1]
 
 
 _CHANGES: dict[str, Resize] = {
     **dict.fromkeys(("view", "_unsafe_view", "expand", "reshape"), _to_shape("size")),
     "_reshape_alias": _to_shape("size"),
     **dict.fromkeys(
-        ("zeros", "ones", "full", "empty", "new_zeros", "new_ones", "new_full"), _to_shape("size")
+        ("zeros", "ones", "full", "empty", "new_zeros", "new_ones", "new_full", "new_empty"),
+        _to_shape("size"),
     ),
     "slice": _slice,
     "select": _select,
     "split_with_sizes": _pieces,
+    "unsafe_split_with_sizes": _pieces,
     "repeat": _repeat,
     "constant_pad_nd": _pad,
     "native_layer_norm": _layer_norm,
     "_fused_rms_norm": _layer_norm,
     "native_group_norm": _group_norm,
     "convolution": _convolution,
-    "_scaled_dot_product_flash_attention_for_cpu": _attention,
 }

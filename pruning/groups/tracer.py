@@ -179,11 +179,11 @@ class Tracer:
             labels = self.arg(argument).dims[dim]
             self.averages.append(AverageNote(self._scope, self._number, argument, dim, labels))
 
-    def site(self, sizes: tuple[int, ...], labels: Vector) -> int:
-        """Note a reshape that can carry its labels on in several ways; returns the way to take."""
-        key = SiteKey(re.sub(r"\d+", "#", self._scope), sizes)
+    def site(self, sizes: tuple[int, ...], ways: list[int], labels: Vector) -> int:
+        """Note a reshape that can carry its labels on in several ways; returns the dimension to take."""
+        key = SiteKey(re.sub(r"\d+", "#", self._scope), sizes, tuple(ways))
         self.sites.setdefault(key, []).append(labels.ravel())
-        return self.carriers.get(key, 0)
+        return ways[self.carriers.get(key, 0)]
 
     def size(self, labels: Vector) -> None:
         """Remember that the forward used the length of these labels as a number."""

@@ -2,8 +2,8 @@
 
 A rule is a function (tracer, call) -> the value of the result, or a list of values for several results.
 To cover another operation, write one function in the file of its family, name the operations in the
-decorator, and add a line to the table in tests/pruning/groups/test_rules.py. An operation without a rule,
-or a rule that raises Unsupported, fixes all that the operation touches.
+decorator, and add a line to the table in tests/pruning/groups/test_groups_rules.py. An operation without a
+rule, or a rule that raises Unsupported, fixes all that the operation touches.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 from pruning.groups.record import Call
 from pruning.groups.rules import (
     attention,
+    blocks,
     convolution,
     elementwise,
     join,
@@ -24,7 +25,19 @@ from pruning.groups.rules import (
 from pruning.groups.rules.registry import RULES
 from pruning.groups.tracer import Rule
 
-_FAMILIES = (attention, convolution, elementwise, join, lookup, matmul, norm, reduce, shape, spatial)
+_FAMILIES = (
+    attention,
+    blocks,
+    convolution,
+    elementwise,
+    join,
+    lookup,
+    matmul,
+    norm,
+    reduce,
+    shape,
+    spatial,
+)
 
 
 def rule_for(call: Call) -> Rule | None:

@@ -21,8 +21,10 @@ def convolution(tracer: Tracer, call: Call) -> Value:
     x, weight, bias = tracer.arg("input"), tracer.arg("weight"), tracer.optional("bias")
     space = len(weight.dims) - 2
     channels = x.dims[-space - 1]
-    for labels in x.dims[-space:]:
-        tracer.fix(labels, _SPACE)
+    passing = _passing(call, weight)
+    for number, labels in enumerate(x.dims[-space:]):
+        if not passing[number]:
+            tracer.fix(labels, _SPACE)
     for labels in weight.dims[2:]:
         tracer.fix(labels)
     if not (x.quiet or weight.quiet):  # a weight computed on the way, whose removed columns are not zero
@@ -39,13 +41,30 @@ def convolution(tracer: Tracer, call: Call) -> Value:
     if bias is not None:
         tracer.union(made, bias.dims[0])
         tracer.role(bias, 0, "producer")
-    positions = x.shape[-space:] if transposed else tracer.shape()[-space:]
+    places = constant(tracer.shape()[-space:])
+    places = [old if stays else new for old, new, stays in zip(x.dims[-space:], places, passing, strict=True)]
+    counted = [
+        labels if tracer.free(labels) else len(labels)
+        for labels in (x.dims[-space:] if transposed else places)
+    ]
     samples = math.prod(x.shape[: -space - 1])
-    kernel = math.prod(weight.shape[2:])
-    tracer.work("convolution", *weight.dims[:2], kernel * math.prod(positions) * samples)
-    samples_go = tracer.free(*x.dims[: -space - 1]) and not (x.quiet and bias is None)
-    dims = (*x.dims[: -space - 1], made, *constant(tracer.shape()[-space:]))
-    return Value(dims, quiet=weight.quiet and not samples_go)
+    tracer.work("convolution", *weight.dims[:2], *counted, math.prod(weight.shape[2:]) * samples)
+    others_go = tracer.free(*x.dims[: -space - 1], *places) and not (x.quiet and bias is None)
+    return Value((*x.dims[: -space - 1], made, *places), quiet=weight.quiet and not others_go)
+
+
+def _passing(call: Call, weight: Value) -> list[bool]:
+    """Which dimensions of space a kernel of one entry leaves as they are."""
+    return [
+        size == 1 and stride == 1 and padding == 0 and more == 0
+        for size, stride, padding, more in zip(
+            weight.shape[2:],
+            call.args["stride"],
+            call.args["padding"],
+            call.args["output_padding"],
+            strict=True,
+        )
+    ]
 
 
 def _plain(tracer: Tracer, weight: Value, channels: Vector) -> Vector:

@@ -10,6 +10,7 @@ from pruning.groups.tracer import Origin, Tracer, Value
 
 _VERBS = {"add": "add", "sub": "add", "mul": "multiply"}
 _ZEROS = ("zeros", "new_zeros")
+_PLACES = "{where} draws a number for each of its places"
 
 
 # Pointwise operations that PyTorch does not tag as such; all that carry the tag come here without a line.
@@ -43,6 +44,16 @@ def filled(tracer: Tracer, call: Call) -> Value:
     for labels in dims:
         tracer.size(labels)
     return Value(dims, quiet=call.op in _ZEROS)
+
+
+@rule("arange", "linspace", "logspace", "eye", "tril_indices", "triu_indices", "scalar_tensor")
+@rule("rand", "randn", "randint", "randperm", "rand_like", "randn_like", "randint_like")
+def drawn(tracer: Tracer, call: Call) -> list[Value | None]:
+    """Numbers that are counted or drawn: each has its place."""
+    for ref in call.inputs:
+        for labels in tracer.value(ref).dims:
+            tracer.fix(labels, _PLACES)
+    return [None]
 
 
 def _aligned(operand: Value, rank: int, dim: int) -> Vector | None:

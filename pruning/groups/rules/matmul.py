@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from pruning.groups.labels import Vector
 from pruning.groups.record import Call
 from pruning.groups.rules.registry import rule
-from pruning.groups.tracer import Tracer, Unsupported, Value
+from pruning.groups.tracer import Dims, Tracer, Unsupported, Value
 
 SUMMED = "{where} sums over it in a product of two computed tensors"
 # Exact, but the code of an attention layer has one number for the widths of queries, keys and values.
@@ -59,24 +60,27 @@ def linear(tracer: Tracer, call: Call) -> Value:
     return Value((*x.dims[:-1], weight.dims[0]), quiet=quiet)
 
 
-def contract(tracer: Tracer, left: Value, left_dim: int, right: Value, right_dim: int) -> None:
+def contract(
+    tracer: Tracer, left: Value, left_dim: int, right: Value, right_dim: int, batch: Dims = ()
+) -> None:
     """Unite the summed dimension of both sides; a parameter's side reads it.
 
     A removed entry adds nothing where one side is zero. Where none is (think of a sigmoid before the product)
-    the dimension is fixed; so it is between two activations, the queries and keys of attention, unless heads
-    are to be pruned inside.
+    the dimension is fixed; so it is between two activations with heads, the queries and keys of attention,
+    unless heads are to be pruned inside.
     """
     a, b = left.dims[left_dim], right.dims[right_dim]
     if len(a) != len(b):
         raise Unsupported("sizes differ")
     activations = not left.static and not right.static
-    inside = tracer.choices.heads == "inside"
-    if not (left.quiet or right.quiet) or (activations and not inside):
+    heads = any(len(labels) > tracer.recording.batch for labels in batch)  # beside the samples
+    whole = activations and heads and tracer.choices.heads == "whole"
+    if whole or not (left.quiet or right.quiet):
         tracer.fix(a, SUMMED)
         tracer.fix(b, SUMMED)
     elif activations and tracer.free(a):
         tracer.note("inside", a)
-    if activations and not inside:
+    if whole:
         tracer.fix(right.dims[-1], WIDTH)
     tracer.union(a, b)
     tracer.role(left, left_dim, "consumer")
@@ -91,7 +95,7 @@ def _product(tracer: Tracer, left: Value, right: Value) -> Value:
         tracer.union(a, b)
         if not left.static and not right.static and tracer.free(a):
             tracer.note("head", a)
-    contract(tracer, left, len(left.dims) - 1, right, len(right.dims) - 2)
+    contract(tracer, left, len(left.dims) - 1, right, len(right.dims) - 2, batch)
     tracer.role(right, len(right.dims) - 1, "producer", "neuron")
     tracer.role(left, len(left.dims) - 2, "producer", "neuron")
     m, k, n = left.dims[-2], left.dims[-1], right.dims[-1]
@@ -102,6 +106,47 @@ def _product(tracer: Tracer, left: Value, right: Value) -> Value:
         and (left.quiet or right.quiet or not tracer.free(*batch))
     )
     return Value((*batch, m, n), quiet=quiet)
+
+
+@rule("_trilinear")
+def trilinear(tracer: Tracer, call: Call) -> Value:
+    """A product of three tensors summed over some dimensions, as `nn.Bilinear` makes it."""
+    expands = [call.args[f"expand{n}"] for n in (1, 2, 3)]
+    operands = [_expanded(tracer.arg(f"i{n}"), expand) for n, expand in zip((1, 2, 3), expands, strict=True)]
+    rank = len(operands[0])
+    out: list[Vector] = []
+    for dim in range(rank):
+        sides = [labels for dims in operands if (labels := dims[dim]) is not None]
+        for labels in sides[1:]:
+            tracer.union(sides[0], labels)
+        if dim not in call.args["sumdim"]:
+            out.append(sides[0])
+        elif not any(tracer.arg(f"i{n}").quiet for n in (1, 2, 3) if operands[n - 1][dim] is not None):
+            tracer.fix(sides[0], SUMMED)
+    weight = tracer.arg("i2")
+    tracer.role(weight, 0, "producer", "neuron")
+    for dim in range(1, len(weight.dims)):
+        tracer.role(weight, dim, "consumer")
+    return Value(tuple(out), quiet=weight.quiet and not tracer.free(*out[:-1]))
+
+
+def _expanded(value: Value, expand: list[int]) -> list[Vector | None]:
+    """Labels by dimension of the whole product; None where the operand is repeated."""
+    own = iter(value.dims)
+    return [None if dim in expand else next(own) for dim in range(len(value.dims) + len(expand))]
+
+
+@rule("_euclidean_dist", "_cdist_forward")
+def distances(tracer: Tracer, call: Call) -> Value:
+    """(..., n, d), (..., m, d) -> (..., n, m): what is zero on both sides adds nothing."""
+    left, right = tracer.value(call.inputs[0]), tracer.value(call.inputs[1])
+    if len(left.dims) != len(right.dims):
+        raise Unsupported("sizes differ")
+    for a, b in zip((*left.dims[:-2], left.dims[-1]), (*right.dims[:-2], right.dims[-1]), strict=True):
+        tracer.union(a, b)
+    if not (left.quiet and right.quiet):
+        tracer.fix(left.dims[-1], SUMMED)
+    return Value((*left.dims[:-1], right.dims[-2]))
 
 
 def _biased(tracer: Tracer, product: Value) -> Value:

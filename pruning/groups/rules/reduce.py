@@ -21,18 +21,21 @@ def average(tracer: Tracer, call: Call) -> list[Value | None]:
     return _left(call, x, over, quiet=x.quiet)
 
 
-@rule("sum", "linalg_vector_norm")
+@rule("sum", "linalg_vector_norm", "norm")
 def total(tracer: Tracer, call: Call) -> list[Value | None]:
     """What is zero adds nothing, so removing it is exact; else what is summed is fixed."""
     x = tracer.arg("self")
     over = _dims(call.args.get("dim"), len(x.dims))
+    order = call.args.get("ord", call.args.get("p"))
+    adds = x.quiet and (order is None or order >= 0)  # of a negative order, zeros are what counts
     for dim in over:
-        if not x.quiet:
+        if not adds:
             tracer.fix(x.dims[dim], _MIXED % call.op)
     return _left(call, x, over, quiet=x.quiet)
 
 
-@rule("amax", "amin", "max", "min", "prod", "argmax", "argmin", "logsumexp", "any", "all")
+@rule("amax", "amin", "max", "min", "median", "nanmedian", "mode", "kthvalue")
+@rule("prod", "argmax", "argmin", "logsumexp", "any", "all")
 def reduction(tracer: Tracer, call: Call) -> list[Value | None]:
     """Reduced dimensions are fixed, the others go on."""
     x = tracer.arg("self")
@@ -41,7 +44,7 @@ def reduction(tracer: Tracer, call: Call) -> list[Value | None]:
     over = _dims(call.args.get("dim"), len(x.dims))
     for dim in over:
         tracer.fix(x.dims[dim], _MIXED % call.op)
-    return _left(call, x, over, quiet=x.quiet and call.op in ("amax", "amin", "max", "min"))
+    return _left(call, x, over, quiet=x.quiet and call.op in ("amax", "amin", "max", "min", "median"))
 
 
 @rule("_softmax", "_log_softmax", "softmax", "_safe_softmax", "cumsum", "cumprod", "flip", "sort")
@@ -52,6 +55,27 @@ def along(tracer: Tracer, call: Call) -> list[Value | None]:
         tracer.fix(x.dims[dim], _MIXED % call.op.strip("_"))
     quiet = x.quiet and call.op in ("cumsum", "cumprod", "flip")
     return [Value(x.dims, quiet=quiet)] * len(call.outputs)
+
+
+@rule("topk")
+def largest(tracer: Tracer, call: Call) -> list[Value | None]:
+    """The largest entries of a dimension, which stays."""
+    x = tracer.arg("self")
+    dim = call.args["dim"] % len(x.dims)
+    tracer.fix(x.dims[dim], _MIXED % "topk")
+    dims = (*x.dims[:dim], fixed(tracer.shape()[dim]), *x.dims[dim + 1 :])
+    return [Value(dims, quiet=x.quiet), Value(dims)]
+
+
+@rule("_fft_r2c", "_fft_c2c", "_fft_c2r")
+def fourier(tracer: Tracer, call: Call) -> Value:
+    """Transformed dimensions stay, the others go on."""
+    x, shape = tracer.arg("self"), tracer.shape()
+    dims = list(x.dims)
+    for dim in _dims(call.args["dim"], len(dims)):
+        tracer.fix(dims[dim], _MIXED % "a Fourier transform")
+        dims[dim] = fixed(shape[dim])
+    return x.carried(dims)
 
 
 @rule("roll")

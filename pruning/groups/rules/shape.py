@@ -127,13 +127,18 @@ def _regroup(tracer: Tracer, old: list[Vector], new: list[int]) -> list[Vector]:
 def _merge(tracer: Tracer, long: list[Vector]) -> Vector:
     """The label of each entry when dimensions become one; only one of them can carry labels on."""
     carriers = [k for k, labels in enumerate(long) if not tracer.labels.all_fixed(labels)]
-    for k in carriers[1:]:
-        tracer.fix(long[k], _LOST)
+    sizes = tuple(len(labels) for labels in long)
     if not carriers:
-        return fixed(int(np.prod([len(labels) for labels in long])))
+        return fixed(int(np.prod(sizes)))
+    carrier = carriers[0]
+    if len(carriers) > 1:
+        carrier = tracer.site(sizes, carriers, np.concatenate([long[k] for k in carriers]))
+    for k in carriers:
+        if k != carrier:
+            tracer.fix(long[k], _LOST)
     shape = [1] * len(long)
-    shape[carriers[0]] = -1
-    return np.broadcast_to(long[carriers[0]].reshape(shape), [len(labels) for labels in long])
+    shape[carrier] = -1
+    return np.broadcast_to(long[carrier].reshape(shape), sizes)
 
 
 def _split(tracer: Tracer, labels: Vector) -> list[Vector]:
@@ -149,7 +154,7 @@ def _split(tracer: Tracer, labels: Vector) -> list[Vector]:
             return _carried(tracer, labels, dim)
     tracer.note("reshape", labels)
     ways = ways_to_carry(labels.ndim, tracer.choices.heads)
-    return _carried(tracer, labels, ways[tracer.site(labels.shape, labels) % len(ways)])
+    return _carried(tracer, labels, tracer.site(labels.shape, ways, labels))
 
 
 def _carried(tracer: Tracer, labels: Vector, dim: int) -> list[Vector]:

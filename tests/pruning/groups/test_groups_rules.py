@@ -82,7 +82,15 @@ TABLE = [
     line("new_empty", lambda a: a + a.new_empty(4, 3), (4, 3), to="a0,a1"),
     # products
     line("mm t", lambda a, b: a @ b.t(), (4, 3), (5, 3), to="a0,b0", together="a1=b1"),
-    line("mm", lambda a, b: active(a) @ active(b), (4, 3), (3, 5), to="a0,.", fixes="a1 b0 b1"),
+    line("mm", lambda a, b: active(a) @ active(b), (4, 3), (3, 5), to="a0,b1", together="a1=b0"),
+    line(  # more than one in front for each sample: heads, whose widths stay
+        "bmm",
+        lambda a, b: active(a) @ active(b),
+        *((2, 4, 3), (2, 3, 5)),
+        to="a0,a1,.",
+        fixes="a2 b1 b2",
+        together="a0=b0",
+    ),
     line("mm", lambda a, b: active(a) @ computed(b), (4, 3), (3, 5), to="a0,b1", together="a1=b0"),
     line("mm", lambda a, b: active(a).exp() @ b.exp(), (4, 3), (3, 5), to="a0,b1", fixes="a1 b0"),
     line("mv", lambda a, b: a.mv(b), (4, 3), (3,), to="a0", together="a1=b0"),
@@ -134,9 +142,9 @@ TABLE = [
     line(
         "convolution",
         lambda a, b: F.conv1d(a.exp(), b.sigmoid()),
-        *((2, 3, 6), (4, 3, 1)),
+        *((2, 3, 6), (4, 3, 2)),
         to="a0,b0,.",
-        fixes="a1 a2 b1",
+        fixes="a1 a2 b1 b2",
     ),
     line(  # a transposed one of two groups: the same output goes from each
         "convolution",
@@ -157,17 +165,123 @@ TABLE = [
     line(  # a weight that is made of one
         "convolution",
         lambda a, b: F.conv1d(a, torch.sin(b)),
-        *((2, 3, 6), (4, 3, 1)),
+        *((2, 3, 6), (4, 3, 2)),
         to="a0,b0,.",
-        fixes="a2",
+        fixes="a2 b2",
         together="a1=b1",
     ),
+    line(  # a kernel of one entry leaves positions as they are
+        "convolution",
+        lambda a, b: F.conv1d(a, b),
+        *((2, 3, 6), (4, 3, 1)),
+        to="a0,b0,a2",
+        together="a1=b1",
+    ),
+    line(
+        "_trilinear",
+        lambda a, b, c: F.bilinear(a, b, c),
+        *((2, 3), (2, 4), (5, 3, 4)),
+        to="a0,c0",
+        together="a0=b0 a1=c1 b1=c2",
+    ),
+    line(
+        "_euclidean_dist",
+        lambda a, b: torch.cdist(active(a), b),
+        *((30, 4), (40, 4)),
+        to="a0,b0",
+        together="a1=b1",
+    ),
+    line("_cdist_forward", lambda a, b: torch.cdist(a.exp(), b), (3, 4), (5, 4), to="a0,b0", fixes="a1 b1"),
     # numbers
     line("embedding", lambda a: F.embedding(torch.tensor([[1, 2]]), a), (5, 3), to=".,.,a1", fixes="a0"),
     line("index", lambda a: a[:, torch.tensor([0, 2])], (4, 3, 2), to="a0,.,a2", fixes="a1"),
     line("index", lambda a: a[[0, 1], :, [0, 1]], (4, 3, 2), to=".,.", fixes="a0 a1 a2"),
     line("index_select", lambda a: a.index_select(1, torch.tensor([0, 2])), (4, 3), to="a0,.", fixes="a1"),
-    line("gather", lambda a: a.gather(1, torch.zeros(4, 1).long()), (4, 3), to=".,.", fixes="a0 a1"),
+    line("gather", lambda a: a.gather(1, torch.arange(8).view(4, 2) % 3), (4, 3), to=".,.", fixes="a0 a1"),
+    line("gather", lambda a: a.gather(1, torch.zeros(2).long().expand(4, 2)), (4, 3), to="a0,.", fixes="a1"),
+    *(
+        line(
+            op,
+            lambda a, b, op=op, more=more: getattr(a, op)(0, torch.zeros(2, 1).long().expand(2, 3), b, *more),
+            *((4, 3), (2, 3)),
+            to=".,a1",
+            fixes="a0 b0",
+            together="a1=b1",
+        )
+        for op, more in (("scatter", ()), ("scatter_add", ()), ("scatter_reduce", ("sum",)))
+    ),
+    *(
+        line(
+            op,
+            lambda a, b, op=op, more=more: getattr(a, op)(0, torch.tensor([0, 2]), b, *more),
+            *((4, 3), (2, 3)),
+            to=".,a1",
+            fixes="a0 b0",
+            together="a1=b1",
+        )
+        for op, more in (("index_add", ()), ("index_copy", ()))
+    ),
+    line(
+        "_embedding_bag",
+        lambda a: F.embedding_bag(torch.tensor([[1, 2]]), a, mode="sum"),
+        (5, 3),
+        to=".,a1",
+        fixes="a0",
+    ),
+    line("arange", lambda a: a + torch.arange(3), (4, 3), to="a0,.", fixes="a1"),
+    *(
+        line(name.split()[0], lambda a, run=run: a + run(), (4, 4), to=".,.", fixes="a0 a1")
+        for name, run in {
+            "linspace": lambda: torch.linspace(0, 1, 16).view(4, 4),
+            "logspace": lambda: torch.logspace(0, 1, 16).view(4, 4),
+            "eye": lambda: torch.eye(4),
+            "tril_indices": lambda: torch.tril_indices(4, 4)[:, :8].reshape(4, 4),
+            "triu_indices": lambda: torch.triu_indices(4, 4)[:, :8].reshape(4, 4),
+            "rand": lambda: torch.rand(4, 4),
+            "randn": lambda: torch.randn(4, 4),
+            "randint": lambda: torch.randint(3, (4, 4)),
+            "randperm": lambda: torch.randperm(16).view(4, 4),
+        }.items()
+    ),
+    line("scalar_tensor", lambda a: a + torch.ops.aten.scalar_tensor(2.0), (4, 3), to="a0,a1"),
+    line("rand_like", lambda a: torch.rand_like(a), (4, 3), to=".,.", fixes="a0 a1"),
+    line("randn_like", lambda a: torch.randn_like(a), (4, 3), to=".,.", fixes="a0 a1"),
+    line("randint_like", lambda a: torch.randint_like(a, 3), (4, 3), to=".,.", fixes="a0 a1"),
+    # channels in blocks
+    line(
+        "pixel_shuffle",
+        lambda a: F.pixel_shuffle(a, 2),
+        (2, 8, 3, 3),
+        to="a0,a1[::4],.,.",
+        fixes="a2 a3",
+        together="a1=np.repeat(a1[::4],4)",
+    ),
+    line(
+        "pixel_unshuffle",
+        lambda a: F.pixel_unshuffle(a, 2),
+        (2, 3, 4, 4),
+        to="a0,np.repeat(a1,4),.,.",
+        fixes="a2 a3",
+    ),
+    line("im2col", lambda a: F.unfold(a, 2), (2, 3, 4, 4), to="a0,np.repeat(a1,4),.", fixes="a2 a3"),
+    line(
+        "col2im",
+        lambda a: F.fold(a, (3, 3), 2),
+        (2, 8, 4),
+        to="a0,a1[::4],.,.",
+        fixes="a2",
+        together="a1=np.repeat(a1[::4],4)",
+    ),
+    line("unfold", lambda a: a.unfold(1, 2, 1), (4, 3, 5), to="a0,.,a2,.", fixes="a1"),
+    line(
+        "channel_shuffle",
+        lambda a: torch.channel_shuffle(a, 2),
+        (2, 6, 3, 3),
+        to="a0,np.repeat(a1[:3],2),a2,a3",
+        together="a1=np.tile(a1[:3],2)",
+    ),
+    line("glu", lambda a: F.glu(a, 1), (4, 6), to="a0,a1[:3]", together="a1=np.tile(a1[:3],2)"),
+    line("rot90", lambda a: a.rot90(1, (1, 2)), (4, 2, 3), to="a0,.,.", fixes="a1 a2"),
     # normalisations
     line(
         "_weight_norm_interface",
@@ -209,6 +323,14 @@ TABLE = [
     # reductions
     line("sum", lambda a: active(a).relu().sum(1), (4, 3), to="a0"),
     line("sum", lambda a: active(a).sigmoid().sum(1), (4, 3), to="a0", fixes="a1"),
+    line("norm", lambda a: torch.ops.aten.norm(a, 2, [1]), (4, 3), to="a0"),
+    line(
+        "linalg_vector_norm",
+        lambda a: torch.linalg.vector_norm(a, -1, dim=1),
+        (4, 3),
+        to="a0",
+        fixes="a1",
+    ),
     line("linalg_vector_norm", lambda a: torch.linalg.vector_norm(a, dim=1), (4, 3), to="a0"),
     line(
         "var_mean std_mean",
@@ -228,6 +350,15 @@ TABLE = [
     line("std", lambda a: a.std(0), (4, 3), to="a1", fixes="a0"),
     line("argmax", lambda a: a.argmax(0), (4, 3), to="a1", fixes="a0"),
     line("argmin", lambda a: a.argmin(), (4, 3), to="", fixes="a0 a1"),
+    *(
+        line(op, lambda a, op=op: getattr(a, op)(0)[0], (4, 3), to="a1", fixes="a0")
+        for op in ("median", "nanmedian", "mode")
+    ),
+    line("kthvalue", lambda a: a.kthvalue(2, 0).values, (4, 3), to="a1", fixes="a0"),
+    line("topk", lambda a: a.topk(2, 1).values, (4, 3), to="a0,.", fixes="a1"),
+    line("_fft_r2c", lambda a: torch.fft.rfft(a, dim=1), (4, 3), to="a0,.", fixes="a1"),
+    line("_fft_c2c", lambda a: torch.fft.fft(a.to(torch.complex64), dim=1), (4, 3), to="a0,.", fixes="a1"),
+    line("_fft_c2r", lambda a: torch.fft.irfft(a.to(torch.complex64), 2, 1), (4, 2), to="a0,.", fixes="a1"),
     line("logsumexp", lambda a: a.logsumexp(1), (4, 3), to="a0", fixes="a1"),
     line("_softmax", lambda a: a.softmax(-1), (4, 3), to="a0,.", fixes="a1"),
     line("_log_softmax", lambda a: a.log_softmax(0), (4, 3), to=".,a1", fixes="a0"),
@@ -258,28 +389,49 @@ TABLE = [
     ),
     *(
         line(
-            f"upsample_{mode}2d",
-            lambda a, mode=mode: F.interpolate(a, scale_factor=2, mode=mode),
-            (2, 3, 4, 4),
-            to="a0,a1,.,.",
-            fixes="a2 a3",
+            op,
+            lambda a, mode=mode, smooth=smooth: F.interpolate(
+                a, size=(6,) * (a.ndim - 2), mode=mode, **smooth
+            ),
+            (2, 3, *(4,) * rank),
+            to="a0,a1" + ",." * rank,
+            fixes="a2 a3 a4"[: 3 * rank - 1],
         )
-        for mode in ("nearest", "bilinear", "bicubic")
+        for op, rank, mode, smooth in (
+            ("upsample_nearest1d", 1, "nearest", {}),
+            ("_upsample_nearest_exact1d", 1, "nearest-exact", {}),
+            ("upsample_linear1d", 1, "linear", {}),
+            ("upsample_nearest2d", 2, "nearest", {}),
+            ("_upsample_nearest_exact2d", 2, "nearest-exact", {}),
+            ("upsample_bilinear2d", 2, "bilinear", {}),
+            ("upsample_bicubic2d", 2, "bicubic", {}),
+            ("_upsample_bilinear2d_aa", 2, "bilinear", {"antialias": True}),
+            ("_upsample_bicubic2d_aa", 2, "bicubic", {"antialias": True}),
+            ("upsample_nearest3d", 3, "nearest", {}),
+            ("_upsample_nearest_exact3d", 3, "nearest-exact", {}),
+            ("upsample_trilinear3d", 3, "trilinear", {}),
+        )
     ),
     *(
         line(
-            f"{name}_pad2d",
-            lambda a, mode=mode: F.pad(a, (1, 1, 1, 1), mode),
-            (2, 3, 4, 4),
-            to="a0,a1,.,.",
-            fixes="a2 a3",
+            f"{name}_pad{rank}d",
+            lambda a, mode=mode: F.pad(a, (1, 1) * (a.ndim - 2), mode),
+            (2, 3, *(4,) * rank),
+            to="a0,a1" + ",." * rank,
+            fixes="a2 a3 a4"[: 3 * rank - 1],
         )
         for name, mode in (("reflection", "reflect"), ("replication", "replicate"))
+        for rank in (1, 2, 3)
     ),
-    line(
-        "upsample_nearest1d", lambda a: F.interpolate(a, scale_factor=2), (2, 3, 4), to="a0,a1,.", fixes="a2"
+    *(
+        line(op, run, (2, 3, 4, 4, 4), to="a0,a1,.,.,.", fixes="a2 a3 a4")
+        for op, run in (
+            ("max_pool3d_with_indices", lambda a: F.max_pool3d(a, 2)),
+            ("avg_pool3d", lambda a: F.avg_pool3d(a, 2)),
+            ("_adaptive_avg_pool3d", lambda a: F.adaptive_avg_pool3d(a, 2)),
+            ("adaptive_max_pool3d", lambda a: F.adaptive_max_pool3d(a, 2)),
+        )
     ),
-    line("reflection_pad1d", lambda a: F.pad(a, (1, 1), "reflect"), (2, 3, 4), to="a0,a1,.", fixes="a2"),
     # attention
     line(
         "_scaled_dot_product_flash_attention_for_cpu",
@@ -344,7 +496,7 @@ TABLE = [
     line("as_strided", lambda a: torch.as_strided(a, (4, 3), (3, 1)), (4, 3), to="a0,a1"),
     line("bernoulli", lambda a: torch.bernoulli(a / 9), (4, 3), to="a0,a1"),
     # what no rule knows
-    line("topk", lambda a: a.topk(2, 1).values, (4, 3), to=".,.", fixes="a0 a1"),
+    line("cummax", lambda a: a.cummax(1).values, (4, 3), to=".,.", fixes="a0 a1"),
     line("maximum", lambda a, b: torch.max(a, b), (4, 3), (4, 3), to="a0,a1", together="a0=b0 a1=b1"),
 ]
 
@@ -356,7 +508,11 @@ ELSEWHERE = {
     "rms_norm",
     "_fused_rms_norm",
     "softmax",
+    "index_reduce",  # warns that it is new
+    "max_pool1d",
     "max_pool2d",
+    "max_pool3d",
+    "_embedding_bag_forward_only",
     "avg_pool1d",
     "adaptive_avg_pool1d",
     "_adaptive_avg_pool1d",
@@ -442,7 +598,7 @@ def test_rule(entry: Line) -> None:
 
 def _letters(text: str) -> list[str]:
     """The dimension that an expression is about."""
-    return [name for name in (f"{p}{d}" for p in "abc" for d in range(4)) if name in text]
+    return [name for name in (f"{p}{d}" for p in "abc" for d in range(5)) if name in text]
 
 
 def _split(text: str) -> list[str]:
@@ -465,9 +621,9 @@ def test_every_rule_has_a_line() -> None:
 
 
 def test_unknown_operations_are_named() -> None:
-    tracer, _, _ = trace(lambda a: a.topk(2, 1).values, (4, 3))
+    tracer, _, _ = trace(lambda a: a.cummax(1).values, (4, 3))
     assert tracer.labels.reason(tracer.parameters["a"][0][0]) == (
-        "the operation `aten.topk` in the network's own forward has no rule yet"
+        "the operation `aten.cummax` in the network's own forward has no rule yet"
     )
 
 

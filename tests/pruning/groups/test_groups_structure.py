@@ -128,6 +128,12 @@ def test_what_is_fixed_says_why():
 
 
 def test_a_single_unit_is_fixed_because_one_must_stay():
+    assert (
+        reasons(zoo("Split"))["cut.weight", 0] == "1 of 7 entries: there is only one unit, and one must stay"
+    )
+
+
+def test_one_head_is_no_head_to_keep_whole():
     class OneHead(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -137,7 +143,8 @@ def test_a_single_unit_is_fixed_because_one_must_stay():
             q, k, v = self.qkv(x).view(2, 5, 3, 1, 4).permute(2, 0, 3, 1, 4)
             return self.out(((q @ k.transpose(-1, -2)).softmax(-1) @ v).transpose(1, 2).flatten(2))
 
-    assert find_groups(OneHead(), (torch.zeros(2, 5, 6),)) == ()
+    structure = find_structure(OneHead(), (torch.zeros(2, 5, 6),))
+    assert sizes(structure) == {"qkv": (4, "inside-head")}
 
 
 @pytest.mark.parametrize("name", MODELS)

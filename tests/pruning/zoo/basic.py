@@ -1,70 +1,12 @@
-"""Tiny awkward networks for everyone's tests.
-
-`ZOO` maps a name to a builder: seed -> (module in eval mode, example inputs). Weights and running statistics
-are random, so that no channel is zero by accident. `random_plan` prunes any of them.
-"""
+"""One network for each basic kind of coupling; tests that take long use these alone."""
 
 from __future__ import annotations
-
-from collections.abc import Callable
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pruning.groups import Structure
-from pruning.plan import Plan, PlanEntry, kept_count
-
-Built = tuple[nn.Module, tuple[Any, ...]]
-ZOO: dict[str, Callable[..., Built]] = {}
-IMAGE = (2, 3, 8, 8)
-TOKENS = (2, 5, 12)
-
-
-def member(*shape: int) -> Callable[[type[nn.Module]], type[nn.Module]]:
-    """Add a class to the zoo under its name, with an example input of that shape."""
-
-    def add(cls: type[nn.Module]) -> type[nn.Module]:
-        def build(seed: int = 0) -> Built:
-            generator = torch.random.fork_rng()
-            with generator:
-                torch.manual_seed(seed)
-                module = cls().eval()
-                randomise(module)
-                return module, (torch.randn(shape),)
-
-        ZOO[cls.__name__] = build
-        return cls
-
-    return add
-
-
-@torch.no_grad()
-def randomise(module: nn.Module) -> None:
-    """Random biases, scales and running statistics; weights keep the scale of their initialisation."""
-    for name, tensor in [*module.named_parameters(), *module.named_buffers()]:
-        if not tensor.is_floating_point():
-            continue
-        if name.endswith("running_var"):
-            tensor.uniform_(0.5, 2)
-        elif tensor.ndim <= 1:
-            tensor.add_(0.3 * torch.randn_like(tensor))
-
-
-def conv(inputs: int, outputs: int, kernel: int = 3, **options: Any) -> nn.Conv2d:
-    return nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, **options)
-
-
-class Head(nn.Module):
-    """Average over positions, then classes."""
-
-    def __init__(self, width: int, classes: int = 4) -> None:
-        super().__init__()
-        self.linear = nn.Linear(width, classes)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.linear(x.mean((2, 3)))
+from zoo.members import IMAGE, TOKENS, FusedAttention, Head, SelfAttention, conv, member
 
 
 @member(*IMAGE)
@@ -164,41 +106,6 @@ class Grouped(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.head(F.relu(self.grouped(F.relu(self.stem(x)))))
-
-
-class SelfAttention(nn.Module):
-    """Attention with separate projections, written out; heads and their width have the same size."""
-
-    def __init__(self, width: int, heads: int, head_width: int) -> None:
-        super().__init__()
-        self.heads, self.head_width = heads, head_width
-        self.q, self.k, self.v = (nn.Linear(width, heads * head_width) for _ in range(3))
-        self.out = nn.Linear(heads * head_width, width)
-
-    def forward(self, x: Tensor) -> Tensor:
-        batch, tokens, _ = x.shape
-        q, k, v = (
-            layer(x).view(batch, tokens, self.heads, self.head_width).transpose(1, 2)
-            for layer in (self.q, self.k, self.v)
-        )
-        weights = (q @ k.transpose(-2, -1) / self.head_width**0.5).softmax(-1)
-        return self.out((weights @ v).transpose(1, 2).flatten(2))
-
-
-class FusedAttention(nn.Module):
-    """Attention with one projection for queries, keys and values and PyTorch's own product."""
-
-    def __init__(self, width: int, heads: int, head_width: int) -> None:
-        super().__init__()
-        self.num_heads, self.head_dim = heads, head_width
-        self.qkv = nn.Linear(width, 3 * heads * head_width)
-        self.proj = nn.Linear(heads * head_width, width)
-
-    def forward(self, x: Tensor) -> Tensor:
-        batch, tokens, _ = x.shape
-        qkv = self.qkv(x).reshape(batch, tokens, 3, self.num_heads, self.head_dim).permute(2, 0, 3, 1, 4)
-        y = F.scaled_dot_product_attention(qkv[0], qkv[1], qkv[2])
-        return self.proj(y.transpose(1, 2).reshape(batch, tokens, -1))
 
 
 @member(*TOKENS)
@@ -391,35 +298,3 @@ class Scaled(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = torch.relu(self.a(x))
         return self.b(x) * x.shape[-1]
-
-
-def random_plan(structure: Structure, seed: int) -> Plan:
-    """A plan that keeps a random number of random units of every group; seed 0 keeps one unit of each."""
-    generator = torch.Generator().manual_seed(seed)
-    keep = {}
-    for group in structure.groups:
-        kept = int(torch.randint(1, group.size + 1, (1,), generator=generator)) if seed else 1
-        mask = torch.zeros(group.size, dtype=torch.bool)
-        mask[torch.randperm(group.size, generator=generator)[:kept]] = True
-        keep[group.id] = mask
-    return _plan(structure, keep)
-
-
-def ratio_plan(structure: Structure, ratio: float, seed: int = 0) -> Plan:
-    """A plan that removes that share of every group, as near as it goes, at random."""
-    generator = torch.Generator().manual_seed(seed)
-    keep = {}
-    for group in structure.groups:
-        kept = kept_count(group.size, ratio, minimum=group.minimum)
-        mask = torch.zeros(group.size, dtype=torch.bool)
-        mask[torch.randperm(group.size, generator=generator)[:kept]] = True
-        keep[group.id] = mask
-    return _plan(structure, keep)
-
-
-def _plan(structure: Structure, keep: dict[str, Tensor]) -> Plan:
-    entries = tuple(
-        PlanEntry(name, "channel", "random", 1 - float(mask.float().mean()), len(mask), int(mask.sum()))
-        for name, mask in keep.items()
-    )
-    return Plan(keep, entries, structure)
