@@ -17,6 +17,8 @@ from ui.sensitivity import status, work
 from ui.state import Session
 
 BATCHES = (1, 8, 32, 128)
+MASKED = "Zeros in place save no time: every tensor keeps its size."
+LAYERS = "The Prune page measures the time without dropped layers."
 
 
 def draw(session: Session, granularity: Granularity, choices: Choices, ratios: tuple[float, ...]) -> None:
@@ -27,15 +29,8 @@ def draw(session: Session, granularity: Granularity, choices: Choices, ratios: t
         "the dense one, so that both meet the same machine. A group that saves no time is not worth cutting "
         "for speed.",
     )
-    if masks_weights(granularity):
-        st.caption(
-            "Zeros in place save no time: every tensor keeps its size. Choose channels to measure time."
-        )
-        return
-    if granularity == "layer":
-        st.caption(
-            "The Prune page measures the time without dropped layers. Choose channels to measure here."
-        )
+    if granularity != "channel":
+        st.caption(f"{MASKED if masks_weights(granularity) else LAYERS} Choose channels to measure here.")
         return
     with st.container(horizontal=True, vertical_alignment="bottom"):
         batch = st.selectbox(
