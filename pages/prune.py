@@ -9,7 +9,8 @@ shell.guard()
 session = state.session()
 
 shell.header(
-    "Prune", "Drag a bar: size follows at once, accuracy batch by batch, latency as soon as your hand rests."
+    "Prune",
+    "Drag a bar or flip a switch: size follows at once, accuracy batch by batch, latency as you rest.",
 )
 live.style()
 with st.container(key="prune-page"):

@@ -14,7 +14,7 @@ from typing import get_args
 from pruning.groups.choices import Heads, Norms
 from pruning.recipe import UNITS, Scope
 from pruning.sparsity import masks_weights
-from ui.draft import Draft
+from ui.draft import Draft, usual_criterion
 
 NAMES = ("model", "w", "g", "c", "s", "m", "seed", "h", "n", "r", "u", "o")  # every parameter that is ours
 SCALE = 30_000  # ratios are whole multiples of 1/30000: exact for percent steps, and 15 bits hold them
@@ -64,9 +64,10 @@ def parse(params: Mapping[str, str]) -> Address:
     granularity, scope = params.get("g", ""), params.get("s", "")
     heads, norms = params.get("h", ""), params.get("n", "")
     known = granularity in UNITS or masks_weights(granularity)
+    granularity = granularity if known else blank.granularity
     draft = Draft(
-        granularity=granularity if known else blank.granularity,
-        criterion=matching("c", _NAME) or blank.criterion,
+        granularity=granularity,
+        criterion=matching("c", _NAME) or usual_criterion(granularity),
         scope=scope if scope in get_args(Scope) else blank.scope,  # type: ignore[arg-type]
         multiple_of=whole("m", 1, 1024, blank.multiple_of),
         seed=whole("seed", 0, 2**31 - 1, blank.seed),
@@ -96,7 +97,7 @@ def write(
         "model": model,
         "w": weights or "",
         "g": draft.granularity if draft.granularity != blank.granularity else "",
-        "c": draft.criterion if draft.criterion != blank.criterion else "",
+        "c": draft.criterion if draft.criterion != usual_criterion(draft.granularity) else "",
         "s": draft.scope if draft.scope != blank.scope else "",
         "m": str(draft.multiple_of) if draft.multiple_of != blank.multiple_of else "",
         "seed": str(draft.seed) if draft.seed != blank.seed else "",

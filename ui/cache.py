@@ -27,6 +27,7 @@ from pruning.recipe import Granularity
 from pruning.sparsity import LayerScores, Stops, masks_weights, parse, scored_as
 from pruning.weights import SortedScores
 from ui import uploads
+from ui.draft import usual_criterion
 from ui.jobs import JobManager
 
 if TYPE_CHECKING:
@@ -174,10 +175,9 @@ def criterion_fits(name: str, granularity: Granularity) -> bool:
 
 
 def criterion_for(granularity: Granularity, wanted: str) -> str:
-    """That criterion if it can rank parts of this granularity, else the first that can."""
-    if criterion_fits(wanted, granularity):
-        return wanted
-    return next(name for name in ("l2", *pruning.CRITERIA) if criterion_fits(name, granularity))
+    """That criterion if it was chosen and can rank parts of this granularity, else the usual one."""
+    chosen = wanted not in ("l2", "influence")  # the usual ones
+    return wanted if chosen and criterion_fits(wanted, granularity) else usual_criterion(granularity)
 
 
 def cost_model(model_id: str, choices: Choices = DEFAULT) -> pruning.CostModel:

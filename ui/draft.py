@@ -11,6 +11,11 @@ from pruning.recipe import Granularity, Recipe, Rule, Scope
 STEPS = 200  # undo steps kept; a draft is a few kilobytes
 
 
+def usual_criterion(granularity: Granularity) -> str:
+    """What ranks parts of a granularity as long as nobody chose."""
+    return "influence" if granularity == "layer" else "l2"
+
+
 @dataclass(frozen=True)
 class Draft:
     """Every decision that one recipe needs.

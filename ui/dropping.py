@@ -12,8 +12,8 @@ def none_here(model_id: str) -> bool:
     if cache.blocks(model_id).blocks:
         return False
     st.info(
-        "No layer of this network can be dropped whole: none only adds to its input, so without it the next "
-        "would get what it was not made for. Choose channels or weights instead.",
+        "No layer of this network adds to its input, as residual blocks and transformer layers do: without "
+        "one, the next would get an input that it was not made for. Choose channels or weights instead.",
         icon=":material/info:",
     )
     fixed(model_id)

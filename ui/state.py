@@ -310,8 +310,6 @@ def _restore(found: address.Address) -> Session:
         except ValueError as error:  # gone from the disk, or damaged on it
             restored.note = str(error)
     now = found.draft
-    if now.criterion == Draft().criterion:  # or none was named
-        now = replace(now, criterion=cache.criterion_for(now.granularity, now.criterion))
     if now != Draft() and not cache.criterion_fits(now.criterion, now.granularity):
         now = Draft()
     if found.packed:

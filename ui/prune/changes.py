@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
@@ -23,7 +25,7 @@ def draw(session: Session, now: Facts) -> DeltaGenerator | None:
     said = facts.asked_and_got(session.model_id, now)
     if said is not None and said.differs:
         preset = facts.of_preset(session.target, now, session.ratios)
-        st.caption(shell.literal(f"{preset} {said.sentence}".strip()))
+        st.caption(_plain(f"{preset} {said.sentence}"))
     entry, got, answers, recipe = st.tabs(
         ["Table", "Asked and got", "Changed answers", "Recipe"], key="prune-tabs", on_change="rerun"
     )
@@ -40,7 +42,7 @@ def _asked_and_got(session: Session, now: Facts) -> None:
         return
     said = facts.asked_and_got(session.model_id, now)
     if said is not None:
-        st.markdown(shell.literal(f"{facts.of_preset(session.target, now, session.ratios)} {said.sentence}"))
+        st.markdown(_plain(f"{facts.of_preset(session.target, now, session.ratios)} {said.sentence}"))
     st.dataframe(
         [
             {
@@ -62,6 +64,11 @@ def _asked_and_got(session: Session, now: Facts) -> None:
         },
         key="asked-and-got",
     )
+
+
+def _plain(sentence: str) -> str:
+    """A sentence of the engine for a place that takes Markdown, names in quotation marks."""
+    return shell.literal(re.sub("`([^`]*)`", r"“\1”", sentence.strip()))
 
 
 def _rounding(entry: pruning.PlanEntry) -> str:

@@ -22,7 +22,7 @@ class Facts:
         dense_bytes, bytes: of the weights file before, and of the checkpoint after; for single weights in the
             compact form.
         scan: that curves and the prediction come from, None if there is none.
-        predicted: accuracy that the scan predicts, None if it cannot.
+        predicted: accuracy that the scan predicts, None if it cannot; never of units by hand.
     """
 
     recipe: Recipe
@@ -72,6 +72,7 @@ def count(model_id: str, recipe: Recipe, scan: Scan | None = None) -> Facts:
     costs = cache.cost_model(model_id, recipe.choices)
     sizes = cache.size_model(model_id, recipe.choices)
     got = {entry.key: 1 - entry.kept / entry.size for entry in plan.entries}
+    by_hand = any(rule.removed for rule in recipe.rules.values())
     return Facts(
         recipe=recipe,
         plan=plan,
@@ -80,7 +81,7 @@ def count(model_id: str, recipe: Recipe, scan: Scan | None = None) -> Facts:
         dense_bytes=dense_size(cache.model(model_id).module),
         bytes=sizes.size(recipe, **counts, dropped=dropped, form="sparse" if masked else "dense"),
         scan=scan,
-        predicted=scan.predict(got) if scan else None,
+        predicted=scan.predict(got) if scan and not by_hand else None,
     )
 
 

@@ -121,11 +121,12 @@ class Row {
     this.switches.paint(this);
     if (spec.switch) this.keeper.paint(this, this.board);
     say(this.badge, (stop && stop[2]) || spec.kind);
-    const accuracy = accuracyAt(this.curve, value);
+    // The curve was measured with the lowest scores gone: it says nothing of units chosen by hand.
+    const accuracy = this.byHand() ? null : accuracyAt(this.curve, value);
     this.lane.style.setProperty('--r', value);
     this.lane.style.setProperty('--y', accuracy === null ? 1 : this.height(accuracy));
     // Where weights go in runs, blocks or kernels, no single threshold on their scores parts them.
-    this.scores.style.setProperty('--cut', stop ? 0 : cutPosition(spec.bins, (spec.size - units) / spec.size));
+    this.scores.style.setProperty('--cut', stop || this.byHand() ? 0 : cutPosition(spec.bins, (spec.size - units) / spec.size));
     node.classList.toggle('beyond', accuracy === null);
     node.classList.toggle('whole', units === spec.size);
     this.paintFigures(accuracy);
@@ -146,7 +147,8 @@ class Row {
     }
     say(ratio, percent(value));
     say(kept, count(units));
-    say(drop, loss !== null ? points(loss) : this.curve.length ? 'not measured' : '');
+    const why = this.byHand() ? 'by hand' : this.curve.length ? 'not measured' : '';
+    say(drop, loss !== null ? points(loss) : why);
     drop.dataset.loss = lossLevel(loss);
     set(drop, 'title', loss === null ? '' : `Accuracy ${(accuracy * 100).toFixed(1)} % if only this row is pruned so far (from the scan, straight between its points)`);
     set(track, 'aria-valuenow', Number((value * 100).toFixed(1)));
@@ -159,6 +161,11 @@ class Row {
   lossAlone() {
     const accuracy = accuracyAt(this.curve, 1);
     return accuracy === null ? null : this.top - accuracy;
+  }
+
+  // Whether the units that are off were chosen by hand.
+  byHand() {
+    return this.hand !== null || (this.spec.byHand && this.value === this.spec.ratio);
   }
 
   // Moves to a ratio: what was switched by hand no longer holds.

@@ -49,8 +49,7 @@ class UnitSwitches {
       const says = on && full ? `at least ${spec.minimum} must stay` : on ? 'click to remove it by hand' : 'removed; click to keep it';
       set(node, 'title', `${one} ${unit}: ${locked ? 'locked' : says}\nScore: ${rank === 1 ? 'lowest' : `${rank} from below`} of ${spec.size}`);
     });
-    const hand = row.hand !== null || (spec.byHand && row.value === spec.ratio);
-    say(this.hint, off && hand ? 'chosen by hand' : off ? 'lowest scores off' : '');
+    say(this.hint, off && row.byHand() ? 'chosen by hand' : off ? 'lowest scores off' : '');
   }
 }
 
