@@ -166,9 +166,7 @@ def begin(session: Session, choice: Choice) -> Found:
         start(session, choice)
     elif session.asked != choice.key:
         _turn_to(session, choice.key)
-    program = found.program
-    if program is None or (program.busy and session.owner not in program.owners):
-        _start_program(session, choice)
+    _follow_with_program(session, choice, find(choice))
     return find(choice)
 
 
@@ -215,8 +213,15 @@ def start_fresh(session: Session, choice: Choice) -> Job:
     return cache.jobs().submit(session.claim(), FRESH, choice.key, work)
 
 
-def _start_program(session: Session, choice: Choice) -> None:
-    """Write the network as a `.pt2`, after the measurement: one waits for the other."""
+def _follow_with_program(session: Session, choice: Choice, found: Found) -> None:
+    """Write the network as a `.pt2` after the measurement; whoever stops that stops this too."""
+    program, stopped = found.program, found.job is not None and found.job.state == "cancelled"
+    if stopped:
+        if program is not None:
+            cache.jobs().cancel(program, session.owner, forget=True)
+        return
+    if program is not None and not (program.busy and session.owner not in program.owners):
+        return
     data = cache.exported(choice.model_id, choice.recipe, choice.form)
     cache.jobs().submit(session.claim(), PROGRAM, choice.key, lambda job: program_of(data, job.stop))
 
