@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from pruning.groups.explain import explain, operations
 from pruning.groups.labels import FIXED, Vector
+from pruning.groups.notes import Note
 from pruning.groups.tracer import Tracer
 from pruning.groups.types import (
     Average,
@@ -27,22 +29,39 @@ from pruning.groups.types import (
 )
 
 Place = tuple[str, int]  # a parameter and one of its dimensions
-Shape = tuple[tuple[object, int], ...]  # where the entries of a unit lie, and how many in each place
+Use = tuple[int, int]  # an operation and one of its dimensions
 
 ALONE = "there is only one unit, and one must stay"
 UNUSED = "the forward pass does not use it"
 
 
 @dataclass
-class _Unit:
-    root: int
-    entries: dict[Place, list[int]] = field(default_factory=dict)
-    works: Counter[tuple[int, int]] = field(default_factory=Counter)
+class _Family:
+    """Units that occur in the same places, by their root labels, in the order of the forward pass."""
 
-    @property
-    def signature(self) -> Shape:
-        places = [(place, len(index)) for place, index in self.entries.items()]
-        return (*places, *sorted(self.works.items()))
+    roots: Vector
+    places: dict[Place, int]  # with the number of entries of each unit there
+
+
+class _Owners:
+    """Which group each label belongs to, and as which unit."""
+
+    def __init__(self, tracer: Tracer, families: list[_Family]) -> None:
+        self.labels = tracer.labels
+        highest = max((int(family.roots.max()) for family in families), default=0)
+        self.group, self.row = np.full(highest + 2, -1), np.zeros(highest + 2, np.int64)
+        for number, family in enumerate(families):
+            self.group[family.roots] = number
+            self.row[family.roots] = np.arange(len(family.roots))
+
+    def of(self, labels: Vector) -> tuple[NDArray[np.int64], Vector]:
+        """Number of the group of each label, -1 if fixed, and the row of its unit there."""
+        roots = np.minimum(self.labels.find(labels), len(self.group) - 1)
+        return self.group[roots], self.row[roots]
+
+    def touched(self, labels: Vector) -> list[int]:
+        """Numbers of the groups that have one of the labels."""
+        return [number for number in np.unique(self.of(labels)[0]).tolist() if number >= 0]
 
 
 def assemble(tracer: Tracer, shapes: dict[str, tuple[int, ...]], refused: dict[str, str]) -> Structure:
@@ -57,13 +76,16 @@ def assemble(tracer: Tracer, shapes: dict[str, tuple[int, ...]], refused: dict[s
         for labels in tracer.parameters.get(name, ()):
             tracer.labels.fix(labels, reason)
     families = _families(tracer)
-    alone = [units for units in families if len(units) < 2]
-    for units in alone:
-        tracer.labels.fix(np.array([unit.root for unit in units]), ALONE)
-    families = [units for units in families if len(units) > 1]
-    owner = {unit.root: (n, row) for n, units in enumerate(families) for row, unit in enumerate(units)}
-    groups = _groups(tracer, families)
-    extent = _extents(tracer, groups, owner)
+    for family in families:
+        if len(family.roots) < 2:
+            tracer.labels.fix(family.roots, ALONE)
+    families = [family for family in families if len(family.roots) > 1]
+    owners = _Owners(tracer, families)
+    groups = _groups(tracer, families, owners)
+
+    def extent(labels: Vector) -> Extent:
+        return _extent(labels, groups, owners)
+
     return Structure(
         groups=groups,
         fixed=tuple(_fixed(tracer, shapes)),
@@ -74,57 +96,66 @@ def assemble(tracer: Tracer, shapes: dict[str, tuple[int, ...]], refused: dict[s
         ),
         sizes=tuple(Size(note.scope, note.call, note.value, extent(note.labels)) for note in tracer.sizes),
         batch=tracer.recording.batch,
-        averages=tuple(_averages(tracer, groups, owner)),
+        averages=tuple(_averages(tracer, groups, owners)),
         choices=tracer.choices,
         precision=tracer.recording.precision,
     )
 
 
-def _families(tracer: Tracer) -> list[list[_Unit]]:
-    """Units that occur in the same places, families and units in the order of the forward pass."""
-    units: dict[int, _Unit] = {}
+def _families(tracer: Tracer) -> list[_Family]:
+    """Families in the order of the forward pass."""
+    units: dict[int, list[tuple[Place | Use, int]]] = {}
     for name, dims in tracer.parameters.items():
         for dim, labels in enumerate(dims):
-            for index, root in enumerate(tracer.labels.find(labels).tolist()):
-                if root == FIXED:
-                    continue
-                if root not in units:
-                    units[root] = _Unit(root)
-                units[root].entries.setdefault((name, dim), []).append(index)
+            for root, count in _counted(tracer, labels):
+                units.setdefault(root, []).append(((name, dim), count))
     for number, note in enumerate(tracer.works):
         # Units that differ here cost differently, so they are not one group.
         for axis, labels in enumerate(note.dims):
-            for root in tracer.labels.find(labels).tolist():
+            for root, count in _counted(tracer, labels):
                 if root in units:
-                    units[root].works[number, axis] += 1
-    families: dict[Shape, list[_Unit]] = defaultdict(list)
-    for unit in units.values():
-        families[unit.signature].append(unit)
-    return list(families.values())
+                    units[root].append(((number, axis), count))
+    families: dict[tuple[tuple[Place | Use, int], ...], list[int]] = defaultdict(list)
+    for root, signature in units.items():
+        families[tuple(signature)].append(root)
+    return [
+        _Family(
+            np.array(roots), {(name, dim): count for (name, dim), count in shape if isinstance(name, str)}
+        )
+        for shape, roots in families.items()
+    ]
 
 
-def _groups(tracer: Tracer, families: list[list[_Unit]]) -> tuple[Group, ...]:
+def _counted(tracer: Tracer, labels: Vector) -> list[tuple[int, int]]:
+    """Each root that could go, in the order of its first entry, with the number of its entries."""
+    roots, first, counts = np.unique(tracer.labels.find(labels), return_index=True, return_counts=True)
+    order = np.argsort(first)
+    pairs = zip(roots[order].tolist(), counts[order].tolist(), strict=True)
+    return [(root, count) for root, count in pairs if root != FIXED]
+
+
+def _groups(tracer: Tracer, families: list[_Family], owners: _Owners) -> tuple[Group, ...]:
+    touching: dict[int, list[Note]] = defaultdict(list)
+    for note in tracer.notes:
+        for number in owners.touched(note.labels):
+            touching[number].append(note)
+    averaged = {number for note in tracer.averages for number in owners.touched(note.labels)}
     groups: list[Group] = []
     taken: Counter[str] = Counter()
-    touching = [(note, tracer.labels.find(note.labels).tolist()) for note in tracer.notes]
-    averaged = {root for note in tracer.averages for root in tracer.labels.find(note.labels).tolist()}
-    for units in families:
-        members = _members(tracer, units)
-        roots = {unit.root for unit in units}
-        notes = [note for note, touched in touching if not roots.isdisjoint(touched)]
+    for number, family in enumerate(families):
+        members, notes = _members(tracer, family), touching[number]
         first = next((member for member in members if member.role == "producer"), members[0])
         taken[first.layer] += 1
-        number = taken[first.layer]
         kind: Kind = tracer.kinds.get(first.parameter, "embedding")
         if any(note.kind == "head" for note in notes):
             kind = "head"
         elif any(note.kind == "inside" for note in notes):
             kind = "inside-head"
-        grade: Grade = "exact" if roots.isdisjoint(averaged) else "statistics"
+        grade: Grade = "statistics" if number in averaged else "exact"
         groups.append(
             Group(
-                id=first.layer if number == 1 else f"{first.layer}:{number}",
-                size=len(units),
+                id=first.layer if taken[first.layer] == 1 else f"{first.layer}:{taken[first.layer]}",
+                size=len(family.roots),
                 kind=kind,
                 members=members,
                 why=explain(kind, members, notes, grade),
@@ -135,55 +166,45 @@ def _groups(tracer: Tracer, families: list[list[_Unit]]) -> tuple[Group, ...]:
     return tuple(groups)
 
 
-def _members(tracer: Tracer, units: list[_Unit]) -> tuple[Member, ...]:
+def _members(tracer: Tracer, family: _Family) -> tuple[Member, ...]:
     """Where the units lie; a bias added apart from its weight belongs to the layer that makes the units."""
-    roles: dict[Place, Role] = {place: tracer.roles.get(place, "norm") for place in units[0].entries}
+    roles: dict[Place, Role] = {place: tracer.roles.get(place, "norm") for place in family.places}
     makers = {name.rpartition(".")[0] for (name, _), role in roles.items() if role == "producer"} - {""}
     return tuple(
         Member(
             parameter=name,
             dim=dim,
             role="producer" if role == "norm" and name.rpartition(".")[0] in makers else role,
-            index=_index(units, (name, dim)),
+            index=_index(tracer, family, (name, dim)),
             divides=(name, dim) in tracer.divisors,
         )
         for (name, dim), role in roles.items()
     )
 
 
-def _index(units: list[_Unit], place: Place) -> torch.Tensor:
+def _index(tracer: Tracer, family: _Family, place: Place) -> torch.Tensor:
     """(size, m): the entries of each unit there."""
-    return torch.from_numpy(np.array([unit.entries[place] for unit in units]))
+    roots = tracer.labels.find(tracer.parameters[place[0]][place[1]])
+    order = np.argsort(roots, kind="stable")
+    starts = np.searchsorted(roots[order], family.roots)
+    return torch.from_numpy(order[starts[:, None] + np.arange(family.places[place])])
 
 
-def _extents(
-    tracer: Tracer, groups: tuple[Group, ...], owner: dict[int, tuple[int, int]]
-) -> Callable[[Vector], Extent]:
-    def extent(labels: Vector) -> Extent:
-        rows: dict[str, list[int]] = defaultdict(list)
-        fixed = 0
-        for root in tracer.labels.find(labels).tolist():
-            if root in owner:
-                number, row = owner[root]
-                rows[groups[number].id].append(row)
-            else:
-                fixed += 1
-        return Extent(fixed, {name: torch.tensor(index) for name, index in rows.items()})
-
-    return extent
+def _extent(labels: Vector, groups: tuple[Group, ...], owners: _Owners) -> Extent:
+    numbers, rows = owners.of(labels)
+    there = dict.fromkeys(numbers[numbers >= 0].tolist())
+    units = {groups[number].id: torch.from_numpy(rows[numbers == number]) for number in there}
+    return Extent(int((numbers < 0).sum()), units)
 
 
-def _averages(
-    tracer: Tracer, groups: tuple[Group, ...], owner: dict[int, tuple[int, int]]
-) -> Iterable[Average]:
+def _averages(tracer: Tracer, groups: tuple[Group, ...], owners: _Owners) -> Iterable[Average]:
     for note in tracer.averages:
-        places: dict[str, list[tuple[int, int]]] = defaultdict(list)
-        for position, root in enumerate(tracer.labels.find(note.labels).tolist()):
-            if root in owner:
-                number, row = owner[root]
-                places[groups[number].id].append((position, row))
-        if places:
-            entries = {name: torch.tensor(pairs).T for name, pairs in places.items()}
+        numbers, rows = owners.of(note.labels)
+        entries = {}
+        for number in dict.fromkeys(numbers[numbers >= 0].tolist()):
+            positions = np.flatnonzero(numbers == number)
+            entries[groups[number].id] = torch.from_numpy(np.stack([positions, rows[positions]]))
+        if entries:
             yield Average(note.call, note.argument, note.dim, entries)
 
 
