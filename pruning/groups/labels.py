@@ -25,6 +25,11 @@ class Labels:
         self._reasons = [""]
         self._codes = {"": 0}
 
+    @property
+    def count(self) -> int:
+        """Labels given out so far, the fixed one included."""
+        return self._used
+
     def fresh(self, size: int) -> Vector:
         """(size,) new labels; a dimension of size 1 cannot vanish and gets the fixed label."""
         if size <= 1:

@@ -7,7 +7,7 @@ import math
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from itertools import takewhile
 from typing import TYPE_CHECKING
@@ -22,6 +22,7 @@ from pruning.groups import find_structure
 from pruning.groups.choices import DEFAULT
 from pruning.masks import named_tensors, zero_units
 from pruning.recipe import Granularity
+from pruning.replay import NotReplayable, Replay
 from pruning.sensitivity.result import Measured, Scan, ScanPoint
 from pruning.sensitivity.targets import Target, blocks_of, groups_of, layers_of
 from pruning.shrink import shrink_masked
@@ -101,8 +102,9 @@ def iter_scan(
 ) -> Walk:
     """A sensitivity scan to be walked point by point: `for point in iter_scan(...)`.
 
-    Channels are masked, not removed: the accuracy is the same, and nothing has to be rebuilt. Only groups
-    whose removal changes the statistics of norms are really removed.
+    Each point is measured from the first operation that it changes on, with the activations before it kept in
+    memory (`pruning.replay`). Where a network does not allow that, channels are masked and the whole network
+    is run: the accuracy is the same. Groups whose removal changes the statistics of norms are really removed.
 
     Args:
         module: the dense network; never changed.
@@ -136,6 +138,7 @@ def iter_scan(
     if granularity == "layer":
         targets = blocks_of(module, ratios, example_inputs, structure, scores)
     elif masks_weights(granularity):
+        structure = structure or find_structure(module, example_inputs)
         targets = layers_of(module, task, granularity, criterion, example_inputs, scores, seed)
     else:
         structure = structure or find_structure(module, example_inputs)
@@ -147,7 +150,6 @@ def iter_scan(
         )
     n, batches = split_batches(task, split, batch_size=BATCH, limit=limit)
     wanted = tuple(sorted(set(map(float, ratios))))
-    choices = structure.choices if granularity == "channel" and structure else DEFAULT
     about = {
         "model": getattr(module, "architecture", None),
         "task": task.name,
@@ -159,8 +161,7 @@ def iter_scan(
         "classes": len(task.classes),
         "keys": tuple(target.key for target in targets),
         "ratios": wanted,
-        "heads": choices.heads,
-        "norms": choices.norms,
+        **asdict(structure.choices if granularity == "channel" and structure else DEFAULT),
     }
     points = [point for point in known.points if point.ratio in wanted] if known else []
     stop = stop or threading.Event()
@@ -235,6 +236,8 @@ class Walk:
         """Prune the working copy in place, measure, and make it whole again; None if stopped meanwhile."""
         if target.group and target.group.grade == "statistics":
             return self._measured_until_stopped(self._smaller(target.group, keep))
+        if self._replay is not None and not target.block:
+            return self._measured_until_stopped(self._from_the_change(self._replay, target, keep))
         held = self._working.get_submodule(target.key) if target.block else None
         try:
             if target.block:
@@ -247,6 +250,21 @@ class Walk:
                 replace_modules(self._working, {self._working.get_submodule(target.key): held})
             for name in target.tensors:
                 self._tensors[name].copy_(self._whole[name])
+
+    @cached_property
+    def _replay(self) -> Replay | None:
+        """What runs versions from their first change on, if this network's operations allow it."""
+        if self.structure is None:
+            return None
+        try:
+            return Replay(self.module, self.structure, self.batches)
+        except NotReplayable:
+            return None
+
+    def _from_the_change(self, replay: Replay, target: Target, keep: Tensor) -> nn.Module:
+        if target.group:
+            return replay.network({target.key: keep})
+        return replay.network({}, {target.key: keep})
 
     def _measured_until_stopped(self, module: nn.Module) -> Report | None:
         steps = measure(module, self.batches, self.about["n"], self.about["split"])
