@@ -16,6 +16,7 @@ with shell.errors_here():
     with st.container(horizontal=True, vertical_alignment="center", key="model-next"):
         st.markdown("**Next:**", width="content")
         for page, label in (
+            ("groups", "see what is coupled"),
             ("weights", "look at its weights"),
             ("sensitivity", "measure what each layer tolerates"),
             ("prune", "prune it"),

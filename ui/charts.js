@@ -10,7 +10,7 @@ export default function ({ data, parentElement }) {
   }
   row.replaceChildren(button("png"), button("svg"));
   if (data.highlight) watch(host.closest("[class*='st-key-chart-']"));
-  if (data.linked) link(host.closest("[class*='st-key-chart-']"));
+  if (data.linked) link(host.closest("[class*='st-key-chart-']"), data.linked);
 
   function button(format) {
     const made = document.createElement("button");
@@ -70,10 +70,12 @@ function light(chart, uid) {
     item.querySelector(".legendtext").style.fontWeight = uid && traceOf(item) === uid ? "700" : "";
 }
 
-// Bars of one customdata light up together; a click keeps them lit until the next one.
-function link(chart) {
+// Bars of one customdata light up together; a click keeps them lit until the next one. The stylesheet has
+// their look.
+function link(chart, colour) {
   if (!chart || chart.dataset.linked) return;
   chart.dataset.linked = "on";
+  chart.style.setProperty("--lit", colour);
   let kept = null;
   chart.addEventListener("pointermove", () => {
     const plot = chart.querySelector(".js-plotly-plot");
@@ -89,17 +91,9 @@ function link(chart) {
 }
 
 function lightBars(chart, which) {
-  const colour = getComputedStyle(chart).getPropertyValue("--st-primary-color") || "currentColor";
   for (const bars of chart.querySelectorAll(".barlayer .trace")) {
     const values = bars.__data__?.[0]?.trace?.customdata ?? [];
-    for (const bar of bars.querySelectorAll(".point")) {
-      const lit = which != null && values[bar.__data__?.i] === which;
-      const path = bar.querySelector("path");
-      path.style.outline = "";
-      path.dataset.own ??= path.getAttribute("style") ?? "";
-      if (lit) bar.dataset.lit = "on";
-      else delete bar.dataset.lit;
-      path.setAttribute("style", lit ? `${path.dataset.own}; stroke: ${colour}; stroke-width: 2.5px; stroke-opacity: 1` : path.dataset.own);
-    }
+    for (const bar of bars.querySelectorAll(".point"))
+      bar.classList.toggle("lit", which != null && values[bar.__data__?.i] === which);
   }
 }

@@ -79,7 +79,7 @@ def show(
                     "scale": _SCALE,
                     "title": plain(title),
                     "highlight": highlight,
-                    "linked": linked,
+                    "linked": colours().pruned if linked else "",
                 },
                 width="content",
             )

@@ -80,7 +80,7 @@ def stream(
         tips: layer -> what the pointer shows.
     """
     drawing = _Drawing(min(size, LANES), tips, colours)
-    end = len(halts) - 0.38
+    end = len(halts) - 0.24
     drawing.lanes_across(-0.3, end)
     top = 0.15 + max(drawing.halt(place, halt) for place, halt in enumerate(halts))
     few = f"{drawing.n} of {size:,} drawn" if drawing.n < size else names[0]
@@ -91,7 +91,7 @@ def stream(
         title=title,
         height=round(60 + UNIT * (top - FOOT + 0.1)),
         margin={"l": 4, "r": 96, "t": 62, "b": 4},
-        xaxis={"visible": False, "range": [-0.6, max(end, 2.2)], "fixedrange": True},
+        xaxis={"visible": False, "range": [-0.6, max(end, 2.3)], "fixedrange": True},
         yaxis={"visible": False, "range": [FOOT - 0.1, top], "fixedrange": True},
         shapes=drawing.shapes,
         annotations=drawing.notes,
@@ -165,7 +165,7 @@ class _Drawing:
     def halt(self, x: float, halt: Halt) -> float:
         """Draw one stop; how high it reaches."""
         if halt.skipped:
-            self.note(x, -1.2, f"… {halt.skipped} more<br>like these …", self.colours.muted, "center")
+            self.note(x, -1.2, f"… {halt.skipped} more …", self.colours.muted, "center")
         for place, box in enumerate(halt.below):
             left = x - 0.14 + place * 0.1
             self.bundle(left, FOOT + MAIN, halt.sign)
@@ -217,7 +217,10 @@ class _Drawing:
                     "symbol": SYMBOLS.get(sign, "circle"),
                     "size": [12 if strong else 8 for *_, strong in places],
                     "color": self.colours.background,
-                    "line": {"width": 1.4, "color": [hues[strong] for *_, strong in places]},
+                    "line": {
+                        "width": 1.4,
+                        "color": [hues[True] if strong else self.colours.muted for *_, strong in places],
+                    },
                 },
             )
             for sign, places in self.joins.items()

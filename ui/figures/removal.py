@@ -72,7 +72,7 @@ def matrices(
     figure.update_layout(
         title=title,
         height=height,
-        margin={"t": TITLE, "b": 0, "l": 8, "r": 8},
+        margin={"t": TITLE, "b": 0, "l": 8, "r": 28},
         barmode="overlay",
         bargap=0,
         showlegend=False,
@@ -151,14 +151,14 @@ def _bars(panel: Panel, units: Units, says: list[str], colours: Palette, on: dic
         },
         customdata=unit,
         hovertext=[says[place] for place in unit],
-        hovertemplate="%{hovertext}<extra>" + text(panel.name) + "</extra>",
+        hovertemplate="%{hovertext}<extra></extra>",
         **on,
     )
 
 
 def darkened(colour: str) -> str:
     """The colour of what goes: what stands out, nearly black."""
-    return "#" + "".join(f"{round(0.2 * int(colour[i : i + 2], 16)):02X}" for i in (1, 3, 5))
+    return "#" + "".join(f"{round(0.3 * int(colour[i : i + 2], 16)):02X}" for i in (1, 3, 5))
 
 
 def _axes(

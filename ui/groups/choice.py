@@ -103,7 +103,8 @@ def choose_group(session: Session, choices: Choices) -> Group | None:
     )
     if asked and asked not in groups:
         st.info(
-            "This network has no group of the name in the link; another is shown.", icon=":material/info:"
+            "This network has no group of the name in the address; another one is shown.",
+            icon=":material/info:",
         )
     _list(data, names.index(chosen))
     return groups[chosen]
@@ -124,7 +125,7 @@ def _list(data: pd.DataFrame, chosen: int) -> None:
             state.put("group", str(data["group"].iloc[rows[0]]))
 
     tied = state.tie("group-list", {"selection": {"rows": [chosen], "columns": [], "cells": []}}, choose_row)
-    share: dict[str, Any] = {"min_value": 0.0, "max_value": 100.0, "format": "%.1f %%", "width": 96}
+    share: dict[str, Any] = {"min_value": 0.0, "max_value": 100.0, "format": "%.1f %%", "width": 88}
     number = st.column_config.NumberColumn
     st.dataframe(
         data,
@@ -135,7 +136,7 @@ def _list(data: pd.DataFrame, chosen: int) -> None:
         on_select=tied["on_change"],
         alt="The groups of this network; one row each",
         column_config={
-            "group": st.column_config.TextColumn(help=COLUMNS["group"], width=135),
+            "group": st.column_config.TextColumn(help=COLUMNS["group"], width=165),
             "units": st.column_config.TextColumn(help=COLUMNS["units"], width=80),
             "layers": number(help=COLUMNS["layers"], width=52),
             "parameters": st.column_config.ProgressColumn(help=COLUMNS["parameters"], **share),

@@ -50,7 +50,7 @@ def member_table(group: Group, shapes: Mapping[str, tuple[int, ...]]) -> pd.Data
         (
             member.parameter,
             words.sizes(shapes[member.parameter]),
-            words.dimension(member.dim, member.parameter),
+            words.dimension(member.dim, member.parameter, len(shapes[member.parameter])),
             member.index.shape[1],
             words.ROLES[member.role],
         )
@@ -97,7 +97,12 @@ def fixed_table(structure: Structure) -> pd.DataFrame:
     import pandas as pd
 
     rows = [
-        (_sentence(one.reason), one.parameter, words.dimension(one.dim, one.parameter), shape[one.dim])
+        (
+            _sentence(one.reason),
+            one.parameter,
+            words.dimension(one.dim, one.parameter, len(shape)),
+            shape[one.dim],
+        )
         for one in structure.fixed
         for shape in [structure.shapes[one.parameter]]
     ]

@@ -157,7 +157,8 @@ def _page(weights: tuple[int, int], place: str) -> int:
     most = max(weights)
     if most <= SIDE:
         return 0
-    spans = [f"{start + 1} to {min(start + SIDE, most)}" for start in range(0, most, SIDE)]
+    ends = [(start + 1, min(start + SIDE, most)) for start in range(0, most, SIDE)]
+    spans = [f"{first} to {last}" if last > first else f"{last}" for first, last in ends]
     shown = st.segmented_control(
         "Matrices",
         spans,

@@ -66,9 +66,10 @@ def in_html(text: str) -> str:
     return re.sub(r"`([^`]*)`", r"<code>\1</code>", escape(text))
 
 
-def dimension(dim: int, parameter: str) -> str:
-    """A dimension of a parameter in words: "0 (rows)" of a weight, else "0"."""
-    return f"{dim} ({('rows', 'columns')[dim]})" if dim < 2 and parameter.endswith("weight") else f"{dim}"
+def dimension(dim: int, parameter: str, dimensions: int) -> str:
+    """A dimension of a parameter in words: "0 (rows)" of a matrix or of kernels, else "0"."""
+    matrix = dimensions > 1 and dim < 2 and "weight" in parameter.rpartition(".")[2]
+    return f"{dim} ({('rows', 'columns')[dim]})" if matrix else f"{dim}"
 
 
 def sizes(shape: Sequence[int]) -> str:

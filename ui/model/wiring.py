@@ -24,6 +24,7 @@ UNITS = {
     "head": "heads",
     "inside-head": "dimensions of a head",
     "embedding": "embedding dimensions",
+    "recurrent unit": "recurrent units",
 }
 COLUMNS = {  # name -> what it says
     "colour": "Colour in the graph; grey where only one layer makes the units.",
