@@ -158,7 +158,7 @@ def _bars(panel: Panel, units: Units, says: list[str], colours: Palette, on: dic
 
 def darkened(colour: str) -> str:
     """The colour of what goes: what stands out, nearly black."""
-    return "#" + "".join(f"{round(0.3 * int(colour[i : i + 2], 16)):02X}" for i in (1, 3, 5))
+    return "#" + "".join(f"{round(0.23 * int(colour[i : i + 2], 16)):02X}" for i in (1, 3, 5))
 
 
 def _axes(
@@ -209,7 +209,7 @@ def _outline(panel: Panel, lit: int, name: str, colours: Palette) -> list[dict[s
 
 def _header(panel: Panel, left: float, top: float, colours: Palette) -> dict[str, Any]:
     shape = " × ".join(map(str, panel.shape))
-    under = f"{shape}, {WORDS[panel.role] if not panel.labels else f'{len(panel.labels)} vectors'}"
+    under = f"{shape}, {WORDS[panel.role] if not panel.labels else _vectors(len(panel.labels))}"
     words = f'<b>{_short(panel.name)}</b><br><span style="color:{colours.muted}">{under}</span>'
     return {
         "text": words,
@@ -223,6 +223,10 @@ def _header(panel: Panel, left: float, top: float, colours: Palette) -> dict[str
         "showarrow": False,
         "font": {"size": 11, "color": role_colours(colours)[panel.role]},
     }
+
+
+def _vectors(count: int) -> str:
+    return f"{count} vector{'s' * (count != 1)}"
 
 
 def _short(name: str, letters: int = 32) -> str:

@@ -125,7 +125,7 @@ def _list(data: pd.DataFrame, chosen: int) -> None:
             state.put("group", str(data["group"].iloc[rows[0]]))
 
     tied = state.tie("group-list", {"selection": {"rows": [chosen], "columns": [], "cells": []}}, choose_row)
-    share: dict[str, Any] = {"min_value": 0.0, "max_value": 100.0, "format": "%.1f %%", "width": 88}
+    share: dict[str, Any] = {"min_value": 0.0, "max_value": 100.0, "format": "%.1f %%", "width": 84}
     number = st.column_config.NumberColumn
     st.dataframe(
         data,
@@ -137,7 +137,7 @@ def _list(data: pd.DataFrame, chosen: int) -> None:
         alt="The groups of this network; one row each",
         column_config={
             "group": st.column_config.TextColumn(help=COLUMNS["group"], width=165),
-            "units": st.column_config.TextColumn(help=COLUMNS["units"], width=80),
+            "units": st.column_config.TextColumn(help=COLUMNS["units"], width=90),
             "layers": number(help=COLUMNS["layers"], width=52),
             "parameters": st.column_config.ProgressColumn(help=COLUMNS["parameters"], **share),
             "MACs": st.column_config.ProgressColumn(help=COLUMNS["MACs"], **share),
