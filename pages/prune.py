@@ -10,7 +10,8 @@ session = state.session()
 
 shell.header(
     "Prune",
-    "Drag a bar or flip a switch: size follows at once, accuracy batch by batch, latency as you rest.",
+    "Drag a bar or flip a switch: size follows at once, accuracy batch by batch, latency as soon as your "
+    "hand rests.",
 )
 live.style()
 with st.container(key="prune-page"):

@@ -92,3 +92,17 @@ def test_a_doubtful_saving_is_said_to_be_one() -> None:
     assert [row[0] for row in figure.data[0].text] == ["40", "?", ""]
     assert [row[0] for row in figure.data[0].z] == pytest.approx([40, 0, None])
     assert len(data) == 2
+
+
+@pytest.mark.parametrize("measure", ["accuracy", "close-up", "loss"])
+def test_whole_layers_are_points_with_their_intervals(measure: str) -> None:
+    whole = scan()
+    dropped = whole.model_copy(update={"granularity": "layer"})
+    figure, data = figures.drops(dropped, measure, 1.0, LIGHT)
+    points = [dropped.curve(key)[-1] for key in dropped.keys]
+    shown = [100 * p.accuracy if measure != "loss" else p.loss for p in points]
+    assert list(figure.data[0].x) == shown
+    low = figure.data[0].error_x.arrayminus
+    assert low[0] == pytest.approx(100 * (points[0].accuracy - points[0].interval[0]))
+    assert figure.layout.xaxis.title.text.endswith("nats" if measure == "loss" else "%")
+    assert len(data) == 1 + len(dropped.points)

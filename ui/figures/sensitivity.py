@@ -114,12 +114,17 @@ def drops(scan: Scan, measure: str, allowed: float, colours: Palette) -> tuple[g
     if dense is not None:
         figure.add_vline(dense, line={"color": colours.dense, "width": 1.4}, annotation_text="dense")
         if accuracy:
-            figure.add_vline(dense - allowed, line={"color": colours.pruned, "width": 1.4, "dash": "dash"})
+            figure.add_vline(
+                dense - allowed,
+                line={"color": colours.pruned, "width": 1.4, "dash": "dash"},
+                annotation={"text": f"{allowed:g} pt lost", "xanchor": "right", "yanchor": "bottom"},
+                annotation_position="bottom left",
+            )
     what = "Accuracy" if accuracy else "Loss"
     figure.update_layout(
         title=f"{what} with one layer alone dropped, {scan.n:,} {scan.split} images",
         height=max(260, 130 + 2 * ROW * len(points)),
-        xaxis={"title": "accuracy, %" if accuracy else "cross-entropy, nats"},
+        xaxis=_value_axis(scan, measure, allowed),
         yaxis={"autorange": "reversed", "type": "category"},
         hovermode="closest",
     )

@@ -56,7 +56,7 @@ class UnitSwitches {
 // A whole part: keep it or drop it, and what dropping it alone costs.
 class Keeper {
   constructor() {
-    this.button = element('button', 'keep', { type: 'button', role: 'switch' }, element('i'));
+    this.button = element('button', 'keep', { type: 'button', role: 'switch', 'aria-label': 'Keep' }, element('i'));
     this.word = element('span', 'word');
     this.fill = element('i');
     this.node = element('div', 'keeper', {}, this.button, this.word, element('span', 'groove loss', {}, this.fill));

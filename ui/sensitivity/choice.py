@@ -113,24 +113,26 @@ def draw(session: Session) -> tuple[Granularity, Choices, str, tuple[float, ...]
         granularity = _granularity(session)
         choices = _choices(session) if granularity == "channel" else DEFAULT
         criterion = _criterion(session, granularity)
-        grid = st.selectbox(
-            "Ratios",
-            list(GRIDS),
-            key="grid",
-            bind="query-params",
-            filter_mode=None,
-            width=190,
-            disabled=granularity == "layer",
-            help="Which fractions of each layer or group are pruned. Points that were measured with another "
-            "grid are not measured again. A whole layer is dropped or not.",
-        )
-        text = "100" if granularity == "layer" else GRIDS.get(grid, "")
-        if not text:
-            text = st.text_input(
-                "Own ratios, %", "10, 30, 50, 70, 90", key="own-grid", bind="query-params", width=220
-            )
+        text = "100" if granularity == "layer" else _grid()  # a whole layer is dropped or not
         images = _images(session)
     return granularity, choices, criterion, parse_grid(text), images
+
+
+def _grid() -> str:
+    """The ratios, as text for `parse_grid`."""
+    grid = st.selectbox(
+        "Ratios",
+        list(GRIDS),
+        key="grid",
+        bind="query-params",
+        filter_mode=None,
+        width=190,
+        help="Which fractions of each layer or group are pruned. Points that were measured with another "
+        "grid are not measured again.",
+    )
+    return GRIDS.get(grid, "") or str(
+        st.text_input("Own ratios, %", "10, 30, 50, 70, 90", key="own-grid", bind="query-params", width=220)
+    )
 
 
 def _granularity(session: Session) -> Granularity:
