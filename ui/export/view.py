@@ -15,6 +15,7 @@ from ui import shell
 from ui.export import files
 from ui.export.files import Export
 from ui.export.work import Choice, Found
+from ui.figures.words import SPACE
 from ui.state import Session
 
 FORM_WORDS = {
@@ -79,8 +80,9 @@ def cards(export: Export, choice: Choice, found: Found) -> None:
 
 
 def _exact(label: str, before: int, after: int, show: Callable[[float], str], tip: str) -> None:
-    change = f"{after / before - 1:+.1%}" if after != before else "same as dense"
-    told = change not in ("same as dense", "+0.0%", "-0.0%")  # a header's bytes are no news, good or bad
+    share = round(100 * (after / before - 1), 1)
+    change = f"{share:+.1f}{SPACE}%" if after != before else "same as dense"
+    told = after != before and share != 0  # a header's bytes are no news, good or bad
     st.metric(
         label,
         show(after),

@@ -11,6 +11,7 @@ import streamlit as st
 from pruning import Group
 from pruning.groups.choices import Choices, Heads, Norms
 from ui import cache, shell, state, ways
+from ui.figures.words import percent
 from ui.groups import words
 from ui.state import Session
 
@@ -193,8 +194,8 @@ def facts(session: Session, choices: Choices, group: Group) -> None:
     cards = (
         (several.capitalize(), f"{group.size:,}", f"at least {group.minimum} stays", COLUMNS["units"]),
         ("Layers tied", f"{len(group.producers)}", f"read by {len(group.consumers)}", COLUMNS["layers"]),
-        ("Parameters", f"{parameters:.1%}", f"{each[0]} per unit", COLUMNS["parameters"]),
-        ("MACs", f"{macs:.1%}", f"{each[1]} per unit", COLUMNS["MACs"]),
+        ("Parameters", percent(parameters), f"{each[0]} per unit", COLUMNS["parameters"]),
+        ("MACs", percent(macs), f"{each[1]} per unit", COLUMNS["MACs"]),
     )
     with st.grid(4, min_column_width=118):
         for label, value, under, tip in cards:

@@ -17,6 +17,7 @@ from pruning.masks import keep_by_rank, named_tensors
 from pruning.plan import kept_count, multiple_for
 from ui import cache, charts, shell
 from ui.figures import removal as figures
+from ui.figures.words import percent
 from ui.groups import words
 from ui.state import Session
 
@@ -179,7 +180,7 @@ def line(model_id: str, choices: Choices, group: Group, kept: int) -> str:
     gone = group.size - kept
     return (
         f"Removing **{gone:,} of {words.units(group)}** takes **{parameters:,} parameters** "
-        f"({parameters / dense.parameters:.1%}) and **{shell.count(macs)} MACs** ({share:.1%}): exact."
+        f"({percent(parameters / dense.parameters)}) and **{shell.count(macs)} MACs** ({percent(share)}): exact."
     )
 
 

@@ -11,6 +11,7 @@ from html import escape
 from pruning import Report, Timing
 from pruning.evaluate import Interval, paired_difference
 from pruning.latency import FEWEST
+from ui.figures.words import percent
 from ui.prune.facts import Facts
 from ui.shell import size
 
@@ -238,7 +239,7 @@ def _strip(report: Report | None, dense: Report | None, predicted: float | None,
         low, high = report.interval
         marks += f'<i class="px-span" style="left:{at(low)};right:calc(100% - {at(high)})"></i>'
         marks += f'<i class="px-dot" style="left:{at(report.accuracy)}"></i>'
-    return f'<div class="px-strip"><span>{start:.0%}</span><div>{marks}</div><span>100%</span></div>'
+    return f'<div class="px-strip"><span>{percent(start, 0)}</span><div>{marks}</div><span>{percent(1, 0)}</span></div>'
 
 
 def _interval(interval: Interval) -> str:

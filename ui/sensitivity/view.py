@@ -15,6 +15,7 @@ from pruning.recipe import Granularity
 from ui import cache, charts, dropping, shell, state
 from ui import granularity as kinds
 from ui.figures import sensitivity as figures
+from ui.figures.words import percent
 from ui.sensitivity import status, work
 from ui.sensitivity.choice import Choice
 from ui.state import Session
@@ -262,7 +263,7 @@ def _recipe(choice: Choice, found: work.Found, ranked: pd.DataFrame) -> None:
 
 
 def _minus(share: float) -> str:
-    return f"−{share:.0%}" if share >= 0.005 else "0%"
+    return f"−{percent(share, 0)}" if share >= 0.005 else percent(0, 0)
 
 
 def _ratios(scan: Scan) -> str:
