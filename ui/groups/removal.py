@@ -180,7 +180,8 @@ def line(model_id: str, choices: Choices, group: Group, kept: int) -> str:
     gone = group.size - kept
     return (
         f"Removing **{gone:,} of {words.units(group)}** takes **{parameters:,} parameters** "
-        f"({percent(parameters / dense.parameters)}) and **{shell.count(macs)} MACs** ({percent(share)}): exact."
+        f"({percent(parameters / dense.parameters)}) and **{shell.count(macs)} MACs** "
+        f"({percent(share)}): exact."
     )
 
 

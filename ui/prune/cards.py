@@ -239,7 +239,8 @@ def _strip(report: Report | None, dense: Report | None, predicted: float | None,
         low, high = report.interval
         marks += f'<i class="px-span" style="left:{at(low)};right:calc(100% - {at(high)})"></i>'
         marks += f'<i class="px-dot" style="left:{at(report.accuracy)}"></i>'
-    return f'<div class="px-strip"><span>{percent(start, 0)}</span><div>{marks}</div><span>{percent(1, 0)}</span></div>'
+    low_end, high_end = percent(start, 0), percent(1, 0)
+    return f'<div class="px-strip"><span>{low_end}</span><div>{marks}</div><span>{high_end}</span></div>'
 
 
 def _interval(interval: Interval) -> str:
