@@ -217,7 +217,7 @@ def _fixed(tracer: Tracer, shapes: dict[str, tuple[int, ...]]) -> Iterable[Fixed
             continue
         for dim, labels in enumerate(tracer.parameters[name]):
             held = labels[tracer.labels.is_fixed(labels)]
-            reasons = Counter(reason for label in held.tolist() if (reason := tracer.labels.reason(label)))
+            reasons = tracer.labels.reasons(held)
             if reasons:
                 part = f"{len(held)} of {len(labels)} entries: " if len(held) < len(labels) else ""
                 yield Fixed(name, dim, part + reasons.most_common(1)[0][0])

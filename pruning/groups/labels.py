@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -77,18 +79,26 @@ class Labels:
             (right, left, left_fixed & ~right_fixed),
         ):
             if where.any():
-                why = np.where(self._reason[held[where]] != 0, self._reason[held[where]], code)
+                known = self._reasons_of(held[where])
+                why = np.where(known != 0, known, code)
                 for one in np.unique(why):
                     self._fix(free[where][why == one], int(one))
         self._link(left, right)
 
     def reason(self, label: int) -> str:
         """Why a label is fixed; empty for what is no channel at all."""
-        return self._reasons[self._reason[label]]
+        return next(iter(self.reasons(np.array([label]))), "")
+
+    def reasons(self, labels: Vector) -> Counter[str]:
+        """Why labels are fixed, and how many for each reason; those without one are left out."""
+        codes, counts = np.unique(self._reasons_of(labels[self.is_fixed(labels)]), return_counts=True)
+        found = zip(codes.tolist(), counts.tolist(), strict=True)
+        return Counter({self._reasons[code]: count for code, count in found if code})
 
     def compress(self) -> None:
-        """Point every label at its root, so that looking up is one step."""
-        self._parent[: self._used] = self.find(np.arange(self._used))
+        """Point every label that may go at its root, so that looking up is one step."""
+        roots = self.find(np.arange(self._used))
+        self._parent[: self._used] = np.where(roots == FIXED, self._parent[: self._used], roots)
 
     def _link(self, left: Vector, right: Vector) -> None:
         while True:
@@ -101,13 +111,18 @@ class Labels:
             np.minimum.at(self._parent, high, low)
 
     def _fix(self, labels: Vector, code: int) -> None:
-        roots = np.unique(self.find(labels))
+        roots = self.find(labels)
         roots = roots[roots != FIXED]
-        if not len(roots):
-            return
-        together = np.isin(self.find(np.arange(self._used)), roots)
-        self._reason[: self._used][together] = code
+        self._reason[roots] = code  # of all that lives with them: see `_reasons_of`
         self._parent[roots] = FIXED
+
+    def _reasons_of(self, labels: Vector) -> Vector:
+        """The codes of the reasons of fixed labels: those of the roots that they had when they were fixed."""
+        while True:
+            above = self._parent[labels]
+            if (above == FIXED).all():
+                return self._reason[labels]
+            labels = np.where(above == FIXED, labels, above)
 
     def _code(self, reason: str) -> int:
         if reason not in self._codes:

@@ -175,7 +175,7 @@ class Reshape(Block):
     """Channels dealt out anew, or into pixels and back."""
 
     def __init__(self, inputs: int, width: int, twist: int) -> None:
-        even, fours = inputs % 2 == 0, inputs % 4 == 0
+        even, fours = inputs % 2 == 0, inputs % 4 == 0 and inputs > 4
         way = ("deal" if even else "none", "unshuffle", "shuffle" if fours else "none")[twist % 3]
         super().__init__({"unshuffle": 4 * inputs, "shuffle": inputs // 4}.get(way, inputs))
         self.way = way
