@@ -15,14 +15,26 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 CARDS = [json.loads(path.read_text(encoding="utf-8")) for path in sorted((ROOT / "assets").glob("*.json"))]
 
 
-def test_its_python_runs_in_a_fresh_process(tmp_path: Path) -> None:
-    (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    script = f"import sys; sys.path.insert(0, {str(ROOT)!r})\n{code}\nassert again is not small\n"
+BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+
+
+def run(code: str, folder: Path) -> str:
+    script = f"import sys; sys.path.insert(0, {str(ROOT)!r})\n{code}"
     done = subprocess.run(
-        [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=240, check=False
+        [sys.executable, "-c", script], cwd=folder, capture_output=True, text=True, timeout=240, check=False
     )
     assert done.returncode == 0, done.stderr
-    assert re.search(r"\d+\.\d\d%, 95 % interval", done.stdout)
+    return done.stdout
+
+
+def test_its_python_runs_in_a_fresh_process(tmp_path: Path) -> None:
+    first, second = BLOCKS
+    told = run(f"{first}\nassert again is not small\n", tmp_path)
+    assert re.search(r"\d+\.\d\d%, 95 % interval", told)
+    told = run(f"{second}\nassert type(small) is type(network)\n", tmp_path)
+    assert "head 4 Attention heads of `layers.0.self_attn`" in told
+    assert "stays whole: it reads the network's input" in told
+    assert (tmp_path / "small.pt2").stat().st_size > 0
 
 
 @pytest.mark.parametrize("card", CARDS, ids=lambda card: str(card["name"]))

@@ -15,7 +15,7 @@ from ui import shell
 from ui.export import files
 from ui.export.files import Export
 from ui.export.work import Choice, Found
-from ui.figures.words import SPACE
+from ui.figures.words import SPACE, percent
 from ui.state import Session
 
 FORM_WORDS = {
@@ -115,8 +115,8 @@ def _accuracy(choice: Choice, found: Found) -> None:
     low, high = change.interval
     st.metric(
         "Test accuracy, measured",
-        f"{after.accuracy:.2%}",
-        f"{100 * change.value:+.2f} pts" if change.value else "same as dense",
+        percent(after.accuracy, 2),
+        f"{100 * change.value:+.2f}{SPACE}pt" if change.value else "same as dense",
         delta_color="normal" if change.value else "off",
         delta_arrow="auto" if change.value else "off",
         delta_description=f"{100 * low:+.1f} to {100 * high:+.1f}",
@@ -129,7 +129,7 @@ def _accuracy(choice: Choice, found: Found) -> None:
 
 def _with_interval(report: pruning.Report) -> str:
     low, high = report.interval
-    return f"{report.accuracy:.2%} ({low:.2%} to {high:.2%})"
+    return f"{percent(report.accuracy, 2)} ({percent(low, 2)} to {percent(high, 2)})"
 
 
 def downloads(export: Export, texts: dict[str, str], found: Found) -> None:
