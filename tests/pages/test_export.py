@@ -121,7 +121,7 @@ def test_channels_give_a_smaller_file_that_loads(open_page: Open) -> None:
     assert any("identical bit for bit" in found.value for found in app.success)
     card = next(code.value for code in app.code if code.value.startswith("---"))
     assert "not measured" not in card
-    assert metric(app, "Test accuracy").value.rstrip("%") in card
+    assert metric(app, "Test accuracy").value.removesuffix("\u00a0%") in card
 
 
 def test_stopped_it_stays_stopped_and_is_measured_on_demand(open_page: Open, held: threading.Event) -> None:
