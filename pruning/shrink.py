@@ -17,15 +17,20 @@ from pruning.groups.repair import repair_layers, repair_sizes
 from pruning.layers import duplicate
 from pruning.masks import apply_masks, named_tensors
 from pruning.reference import masked_outputs
+from pruning.scalars import Scalars, agree
 
 if TYPE_CHECKING:
     from pruning.plan import Plan
 
 # How far outputs may lie apart, as a share of the largest: rounding alone differs, sums are of other lengths.
-_TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4}
+_TOLERANCE = {torch.float64: 1e-10, torch.float32: 1e-4}
 _COARSE = 5e-2  # half precision, and float32 on accelerators that round the factors of products
 _INPUTS = "The {} does not run on the example inputs, or on noise of their shapes"
 _BAKED = "The pruned {} does not run, probably because its forward has a size written into it"
+_OTHERWISE = (
+    "The smaller {} does not answer like the masked one, so it is not handed out; its forward probably "
+    "computes with a size that the recording could not see."
+)
 
 
 def shrink(module: nn.Module, plan: Plan, example_inputs: Sequence[Any]) -> nn.Module:
@@ -69,8 +74,11 @@ def shrink_masked(
     trials = [(given, _run(masked, given, _INPUTS, reference)) for given in (known, _random_like(known))]
 
     def check(small: nn.Module) -> None:
-        for given, expected in trials:
-            _compare(expected, _run(small, given, _BAKED), masked, structure.precision)
+        for given, (expected, numbers) in trials:
+            got, used = _run(small, given, _BAKED)
+            _compare(expected, got, masked, structure.precision)
+            if not agree(numbers, used):
+                raise ValueError(_OTHERWISE.format(type(masked).__name__))
 
     return _first_right(_candidates(masked, structure, keep, known), check)
 
@@ -187,15 +195,15 @@ def _sliced(tensor: Tensor, dims: Mapping[int, Tensor]) -> Tensor:
 @torch.no_grad()
 def _run(
     module: nn.Module, inputs: tuple[Any, ...], trouble: str, call: Callable[..., Any] | None = None
-) -> list[Tensor]:
-    """Its outputs in eval mode, by `call` if given; `trouble` says what it means if it fails."""
+) -> tuple[list[Tensor], list[float]]:
+    """Its outputs in eval mode, by `call` if given, and the numbers used; `trouble` is said if it fails."""
     try:
-        with evaluating(module):
+        with evaluating(module), Scalars() as scalars:
             results = (call or module)(*inputs)
     except Exception as error:
         cause = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ValueError(f"{trouble.format(type(module).__name__)}: {cause}") from error
-    return [leaf for leaf in tree_leaves(results) if isinstance(leaf, Tensor)]
+    return [leaf for leaf in tree_leaves(results) if isinstance(leaf, Tensor)], scalars.found
 
 
 def _compare(masked: list[Tensor], small: list[Tensor], module: nn.Module, precision: torch.dtype) -> None:
@@ -203,10 +211,7 @@ def _compare(masked: list[Tensor], small: list[Tensor], module: nn.Module, preci
         if expected.shape != got.shape or not torch.allclose(
             got.double(), expected.double(), rtol=0, atol=_margin(expected, precision), equal_nan=True
         ):
-            raise ValueError(
-                f"The smaller {type(module).__name__} does not answer like the masked one, so it is not "
-                "handed out; its forward probably computes with a size that the recording could not see."
-            )
+            raise ValueError(_OTHERWISE.format(type(module).__name__))
 
 
 def _margin(expected: Tensor, precision: torch.dtype) -> float:

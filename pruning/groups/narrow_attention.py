@@ -36,7 +36,7 @@ class NarrowAttention(nn.MultiheadAttention):
         mask = self._mask(attn_mask, key_padding_mask, q, k)
         weights = None
         if need_weights:
-            scores = q @ k.transpose(-2, -1) / math.sqrt(self.head_dim)
+            scores = (q * math.sqrt(1.0 / self.head_dim)) @ k.transpose(-2, -1)
             weights = torch.softmax(scores if mask is None else scores + mask, -1)
             mixed = F.dropout(weights, self.dropout, self.training) @ v
             weights = weights.mean(1) if average_attn_weights else weights

@@ -245,6 +245,23 @@ def test_the_check_does_not_rest_on_the_example_inputs_alone():
         shrink(module, plan, inputs)
 
 
+def test_a_number_that_follows_the_width_shows_even_where_outputs_do_not():
+    """The scores of this attention are so near zero that any temperature gives nearly the same output."""
+
+    class Faint(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.q, self.k, self.v = (nn.Linear(12, 8) for _ in range(3))
+
+        def forward(self, x: Tensor) -> Tensor:
+            q, k = 1e-4 * self.q(x), 1e-4 * self.k(x)
+            return (q @ k.transpose(1, 2) / q.shape[-1] ** 0.5).softmax(-1) @ self.v(x)
+
+    module, inputs = randomised(Faint).float(), (torch.randn(2, 5, 12),)
+    plan = random_plan(find_structure(module, inputs), seed=1)
+    assert is_graph(shrink(module, plan, inputs))  # which divides by the root of the whole width
+
+
 def test_float32_networks_pass_the_check_too():
     for name in MODELS:
         module, inputs = builtin(name, 1)
