@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from ui.figures import theme
-from ui.figures.spec import spec
+from ui.figures.spec import Ready, spec
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -95,7 +95,7 @@ def show(
                     help=f"Download the {len(data):,} rows that this chart shows",
                 )
         return st.plotly_chart(
-            spec(figure, dark()),
+            Ready(spec(figure, dark())),
             theme=None,
             key=key,
             alt=alt or plain(title),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from types import SimpleNamespace
@@ -12,7 +11,7 @@ from torch import nn
 
 from pruning.blocks.types import Block, Handing
 from pruning.groups import Structure
-from pruning.layers import inside
+from pruning.layers import duplicate, inside
 
 
 class Skip(nn.Module):
@@ -48,7 +47,7 @@ def drop_blocks(module: nn.Module, blocks: Iterable[Block]) -> nn.Module:
     Raises:
         ValueError: if the network has no module of that name.
     """
-    smaller = copy.deepcopy(module)
+    smaller = duplicate(module)
     put_skips(smaller, blocks)
     return smaller
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -16,6 +15,7 @@ from pruning.checkpoint.read import MAX_BYTES, Source, check_finite, read_bytes
 from pruning.checkpoint.stored import Stored, read_stored
 from pruning.checkpoint.text import and_more, quoted, shape_text
 from pruning.groups import Choices, Structure, find_structure
+from pruning.layers import duplicate
 from pruning.masks import named_tensors
 from pruning.recipe import Recipe
 
@@ -69,7 +69,7 @@ def load_checkpoint(
     if data[8:9] != b"{":
         raise ValueError("The file is not a .safetensors checkpoint, by its first bytes.")
     stored = read_stored(data, *read_container(data))
-    dense = _architecture(stored.architecture) if module is None else copy.deepcopy(module)
+    dense = _architecture(stored.architecture) if module is None else duplicate(module)
     fitted = _fitted(dense, stored, example_inputs)
     state, masks = stored.tensors()
     check_finite(state)
@@ -155,7 +155,7 @@ def _with_zeros(
     """The whole architecture with the file's tensors where channels stay and zeros where they are gone."""
     from pruning.shrink import survivors
 
-    masked, cut = copy.deepcopy(whole), survivors(structure, keep)
+    masked, cut = duplicate(whole), survivors(structure, keep)
     first = {
         id(tensor): name for name, tensor in named_tensors(masked).items()
     }  # of tensors with several names

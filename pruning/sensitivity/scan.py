@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 import threading
 from collections import deque
@@ -20,6 +19,7 @@ from pruning.criteria import CRITERIA
 from pruning.evaluate import Batch, Report, measure, split_batches
 from pruning.groups import find_structure
 from pruning.groups.choices import DEFAULT
+from pruning.layers import duplicate
 from pruning.masks import named_tensors, zero_units
 from pruning.recipe import Granularity
 from pruning.replay import NotReplayable, Replay
@@ -186,7 +186,7 @@ class Walk:
     inputs: Sequence[Tensor] = ()
 
     def __post_init__(self) -> None:
-        self._working = copy.deepcopy(self.module)
+        self._working = duplicate(self.module)
         self._tensors = named_tensors(self._working)
         self._whole = named_tensors(self.module)
         self._known: dict[tuple[str, int], Measured] = {}
@@ -274,7 +274,7 @@ class Walk:
     def _smaller(self, group: Group, keep: Tensor) -> nn.Module:
         """Really smaller, because its norms then average over other entries than a masked network's."""
         assert self.structure is not None
-        masked = copy.deepcopy(self.module)
+        masked = duplicate(self.module)
         zero_units(named_tensors(masked), group, keep)
         return shrink_masked(masked, self.structure, {group.id: keep}, self.inputs)
 
