@@ -116,6 +116,7 @@ def _group_data(group: Group, costs: CostModel) -> dict[str, Any]:
         "why": group.why,
         "operations": list(group.operations),
         "minimum": group.minimum,
+        "multiple": group.multiple,
         "roundable": multiple_for(group, 2) > 1,
         "parameters_per_unit": costs.parameters_per_unit[group.id],
         "macs_per_unit": costs.macs_per_unit[group.id],

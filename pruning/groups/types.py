@@ -70,6 +70,12 @@ class Group:
     grade: Grade = "exact"
 
     @cached_property
+    def multiple(self) -> int:
+        """Outputs of a producer that go with each unit: what it keeps is a multiple of this."""
+        made = [member.index.shape[1] for member in self.members if member.role == "producer"]
+        return max(made, default=1)
+
+    @cached_property
     def producers(self) -> tuple[str, ...]:
         """Layers that make the units, in order."""
         return _layers(self.members, "producer")

@@ -191,8 +191,10 @@ def facts(session: Session, choices: Choices, group: Group) -> None:
     parameters, macs = carried(session.model_id, choices, group.id)
     _, several = words.UNITS[group.kind]
     each = shell.count(costs.parameters_per_unit[group.id]), shell.count(costs.macs_per_unit[group.id])
+    blocks = f", {group.multiple} rows each" if group.multiple > 1 else ""
+    bounds = f"at least {group.minimum} stays{blocks}"
     cards = (
-        (several.capitalize(), f"{group.size:,}", f"at least {group.minimum} stays", COLUMNS["units"]),
+        (several.capitalize(), f"{group.size:,}", bounds, COLUMNS["units"]),
         ("Layers tied", f"{len(group.producers)}", f"read by {len(group.consumers)}", COLUMNS["layers"]),
         ("Parameters", percent(parameters), f"{each[0]} per unit", COLUMNS["parameters"]),
         ("MACs", percent(macs), f"{each[1]} per unit", COLUMNS["MACs"]),

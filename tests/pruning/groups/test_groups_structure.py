@@ -180,6 +180,7 @@ def test_vit_heads_and_residual_stream():
     structure = builtin("digits-vit")
     heads = [group for group in structure.groups if group.kind == "head"]
     assert [group.size for group in heads] == [4] * 4
+    assert {(group.minimum, group.multiple) for group in heads} == {(1, 48)}
     index = {(m.parameter.rpartition(".attention.")[2], m.dim): m.index for m in heads[0].members}
     rows = [part * 64 + 16 + entry for part in range(3) for entry in range(16)]
     assert index["qkv.weight", 0][1].tolist() == rows
