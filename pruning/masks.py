@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from pruning.layers import duplicate
 
 if TYPE_CHECKING:
-    from pruning.groups import Group
+    from pruning.groups import Group, Structure
     from pruning.plan import Plan
 
 
@@ -80,6 +80,29 @@ def zero_units(tensors: Mapping[str, Tensor], group: Group, keep: Tensor) -> Non
         if not member.divides:
             tensor = tensors[member.parameter]
             tensor.index_fill_(member.dim, member.index[~keep].flatten().to(tensor.device), 0)
+
+
+def survivors(structure: Structure, keep: Mapping[str, Tensor]) -> dict[str, dict[int, Tensor]]:
+    """What is cut: parameter or buffer -> dimension -> (n,) bool, True = stays."""
+    found: dict[str, dict[int, Tensor]] = {}
+    for name, mask in keep.items():
+        for member in structure.group(name).members:
+            dims = found.setdefault(member.parameter, {})
+            size = structure.shapes[member.parameter][member.dim]
+            stays = dims.setdefault(member.dim, torch.ones(size, dtype=torch.bool))
+            stays[member.index[~mask].flatten()] = False
+    return found
+
+
+def cut(tensor: Tensor, dims: Mapping[int, Tensor]) -> Tensor:
+    """A tensor without the entries that go.
+
+    Args:
+        dims: dimension -> (n,) bool, True = stays; dimensions that are not named stay whole.
+    """
+    for dim, stays in dims.items():
+        tensor = tensor.index_select(dim, torch.nonzero(stays).flatten().to(tensor.device))
+    return tensor
 
 
 def named_tensors(module: nn.Module) -> dict[str, Tensor]:

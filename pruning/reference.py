@@ -7,10 +7,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from pruning.groups import Structure
-from pruning.groups.record import UNCOUNTED, recording_settings
+from pruning.groups.record import UNCOUNTED, Watch, recording_settings
 from pruning.groups.types import Average
 
 
@@ -45,16 +44,12 @@ def _removed(average: Average, keep: Mapping[str, Tensor]) -> Tensor:
     return torch.cat(gone) if gone else torch.zeros(0, dtype=torch.long)
 
 
-class _OverKept(TorchDispatchMode):
+class _OverKept(Watch):
     """Counts calls as the recording did, and lets those that average see only what is kept."""
 
     def __init__(self, corrections: Mapping[int, list[tuple[Average, Tensor]]]) -> None:
         super().__init__()
         self.corrections, self.number = corrections, 0
-
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        return False  # as in the recording
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func._opname == UNCOUNTED:

@@ -9,22 +9,19 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
+
+from pruning.groups.record import Watch
 
 _SAME = 1e-5  # as a share; numbers that the data decides differ by rounding
 _FILLED = ("full", "full_like", "new_full", "scalar_tensor")
 
 
-class Scalars(TorchDispatchMode):
+class Scalars(Watch):
     """Collects the Python numbers that operations on single entries were given, in `found`."""
 
     def __init__(self) -> None:
         super().__init__()
         self.found: list[float] = []
-
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        return False  # the default would import all of torch.compile, which takes seconds
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if torch.Tag.pointwise in func.tags or func._opname in _FILLED:

@@ -15,7 +15,7 @@ from pruning.groups import Structure, find_structure
 from pruning.groups.emit import NoGraph, emit_graph
 from pruning.groups.repair import repair_layers, repair_sizes
 from pruning.layers import duplicate
-from pruning.masks import apply_masks, named_tensors
+from pruning.masks import apply_masks, cut, named_tensors, survivors
 from pruning.reference import masked_outputs
 from pruning.scalars import Scalars, agree
 
@@ -171,22 +171,8 @@ def _cut(module: nn.Module, structure: Structure, keep: Mapping[str, Tensor]) ->
     return duplicate(module, memo)
 
 
-def survivors(structure: Structure, keep: Mapping[str, Tensor]) -> dict[str, dict[int, Tensor]]:
-    """What is cut: parameter or buffer -> dimension -> (n,) bool, True = stays."""
-    found: dict[str, dict[int, Tensor]] = {}
-    for name, mask in keep.items():
-        for member in structure.group(name).members:
-            dims = found.setdefault(member.parameter, {})
-            size = structure.shapes[member.parameter][member.dim]
-            stays = dims.setdefault(member.dim, torch.ones(size, dtype=torch.bool))
-            stays[member.index[~mask].flatten()] = False
-    return found
-
-
 def _sliced(tensor: Tensor, dims: Mapping[int, Tensor]) -> Tensor:
-    result = tensor.detach()
-    for dim, stays in dims.items():
-        result = result.index_select(dim, torch.nonzero(stays).flatten().to(tensor.device))
+    result = cut(tensor.detach(), dims)
     if isinstance(tensor, nn.Parameter):
         return nn.Parameter(result.clone(), requires_grad=tensor.requires_grad)
     return result.clone()

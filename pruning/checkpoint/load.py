@@ -16,7 +16,7 @@ from pruning.checkpoint.stored import Stored, read_stored
 from pruning.checkpoint.text import and_more, quoted, shape_text
 from pruning.groups import Choices, Structure, find_structure
 from pruning.layers import duplicate
-from pruning.masks import named_tensors
+from pruning.masks import named_tensors, survivors
 from pruning.recipe import Recipe
 
 
@@ -153,8 +153,6 @@ def _with_zeros(
     whole: nn.Module, structure: Structure, keep: Mapping[str, Tensor], state: Mapping[str, Tensor]
 ) -> nn.Module:
     """The whole architecture with the file's tensors where channels stay and zeros where they are gone."""
-    from pruning.shrink import survivors
-
     masked, cut = duplicate(whole), survivors(structure, keep)
     first = {
         id(tensor): name for name, tensor in named_tensors(masked).items()

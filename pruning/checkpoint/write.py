@@ -19,6 +19,7 @@ from pruning.checkpoint.read import check_finite
 from pruning.checkpoint.sparse import encode_positions
 from pruning.checkpoint.text import quoted, shape_text
 from pruning.layers import inside
+from pruning.masks import cut, survivors
 from pruning.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -188,7 +189,7 @@ def weight_masks(state: Mapping[str, Tensor], plan: Plan) -> dict[str, Tensor]:
             raise ValueError(f"The plan prunes {quoted(name)}, which this network does not have.")
         mask = dense_mask.cpu()
         if mask.shape != state[name].shape:
-            mask = _sliced(mask, name, plan)
+            mask = cut(mask, survivors(plan.structure, plan.channels).get(name, {}))
         if mask.shape != state[name].shape:
             raise ValueError(
                 f"The plan's mask of {quoted(name)} has shape {shape_text(mask.shape)}, the tensor has "
@@ -216,15 +217,3 @@ def _check_shapes(module: nn.Module, plan: Plan) -> None:
         raise ValueError(
             "The network has other shapes than the plan makes; save it with the plan that made it."
         )
-
-
-def _sliced(mask: Tensor, parameter: str, plan: Plan) -> Tensor:
-    """A mask of the dense tensor, less the rows and columns of the units that the plan removes whole."""
-    alive = [torch.ones(size, dtype=torch.bool) for size in mask.shape]
-    for key, keep in plan.channels.items():
-        for member in plan.structure.group(key).members:
-            if member.parameter == parameter:
-                alive[member.dim][member.index[~keep].flatten()] = False
-    for dim, stays in enumerate(alive):
-        mask = mask.index_select(dim, stays.nonzero().flatten())
-    return mask

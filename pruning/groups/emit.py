@@ -11,16 +11,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, fx, nn
 from torch.utils._pytree import tree_leaves, tree_map, tree_unflatten
 
 from pruning.groups.find import trace
-from pruning.groups.labels import Vector
 from pruning.groups.record import UNCOUNTED, Call, Recording, Ref, record
-from pruning.groups.resize import resized
-from pruning.groups.tracer import Tracer
+from pruning.groups.resize import kept_labels, placed, resized
 from pruning.groups.types import Structure
 
 
@@ -71,11 +68,7 @@ def _version(
 ) -> _Version:
     recording = record(module, inputs)
     tracer = trace(module, recording, structure.choices)
-    removed = _removed(tracer, structure, keep)
-
-    def kept(labels: Vector) -> np.ndarray:
-        return ~np.isin(tracer.labels.find(labels), removed)
-
+    kept = kept_labels(tracer, structure, keep)
     calls = []
     for call in recording.calls:
         if any(ref not in tracer.values for ref in call.inputs):
@@ -83,16 +76,6 @@ def _version(
         else:
             calls.append(resized(tracer, call, kept))
     return _Version(recording, calls)
-
-
-def _removed(tracer: Tracer, structure: Structure, keep: Mapping[str, Tensor]) -> np.ndarray:
-    """Root labels of the units that go."""
-    roots = []
-    for name, mask in keep.items():
-        for member in structure.group(name).members:
-            labels = tracer.parameters[member.parameter][member.dim]
-            roots.append(tracer.labels.find(labels[member.index[~mask].flatten().numpy()]))
-    return np.unique(np.concatenate(roots)) if roots else np.zeros(0, np.int64)
 
 
 def _one_more(inputs: tuple[Any, ...], batch: int) -> tuple[Any, ...]:
@@ -123,8 +106,8 @@ class _Writer:
         if [call.op for call in recording.calls] != [call.op for call in other.calls]:
             raise NoGraph("its calls depend on the size of the batch")
         self._placeholders()
-        for number, call in enumerate(recording.calls):
-            if recording.needed[number]:
+        for number, (call, needed) in enumerate(zip(recording.calls, recording.needed, strict=True)):
+            if needed:
                 self._write(number, call)
         leaves, form = recording.result
         assert form is not None  # the pass ended
@@ -159,7 +142,7 @@ class _Writer:
         if call.op == UNCOUNTED:  # the tensor itself, so that gradients flow
             self.nodes.update({ref: given["self"] for ref in call.outputs if ref is not None})
             return
-        node = self.graph.call_function(function, *_positional(function, given))
+        node = self.graph.call_function(function, *placed(function, given))
         returns = function._schema.returns
         several = len(returns) > 1 or str(returns[0].type).startswith("List")
         for place, ref in enumerate(call.outputs):
@@ -228,10 +211,3 @@ def _hold(root: nn.Module, name: str, tensor: Tensor, persistent: bool = True) -
         holder.register_parameter(own, tensor)
     else:
         holder.register_buffer(own, tensor, persistent=persistent)
-
-
-def _positional(function: Any, given: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Arguments by place where the operation takes them so, the others by name."""
-    args = [given[a.name] for a in function._schema.arguments if not a.kwarg_only and a.name in given]
-    kwargs = {a.name: given[a.name] for a in function._schema.arguments if a.kwarg_only and a.name in given}
-    return tuple(args), kwargs

@@ -199,7 +199,15 @@ def _set(fastpath: bool, onednn: bool) -> None:
     torch._C._set_mkldnn_enabled(onednn)
 
 
-class _Recorder(TorchDispatchMode):
+class Watch(TorchDispatchMode):
+    """A mode that looks at operations one by one, and spares the seconds of importing torch.compile."""
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False
+
+
+class _Recorder(Watch):
     def __init__(self, module: nn.Module, example_inputs: Sequence[Any]) -> None:
         super().__init__()
         self.recording = Recording()
@@ -217,10 +225,6 @@ class _Recorder(TorchDispatchMode):
         inputs = [leaf for leaf in tree_leaves(list(example_inputs)) if isinstance(leaf, Tensor)]
         self.recording.inputs = [self._add(tensor, is_input=True) for tensor in inputs]
         self.recording.batch = inputs[0].shape[0] if inputs and inputs[0].ndim else 1
-
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        return False  # the default would import all of torch.compile, which takes seconds
 
     def entering(self, name: str) -> Callable[..., None]:
         def hook(_: nn.Module, *given: Any) -> None:

@@ -2,21 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from pruning.groups.labels import Vector
 from pruning.groups.record import Call
 from pruning.groups.tracer import Tracer, Value
+from pruning.groups.types import Structure
 
 Kept = Callable[[Vector], np.ndarray]  # labels -> (n,) bool, True = stays
 Args = dict[str, Any]
 Resize = Callable[["_Sizes", Args], Args]
 
 aten = torch.ops.aten
+
+
+def kept_labels(tracer: Tracer, structure: Structure, keep: Mapping[str, Tensor]) -> Kept:
+    """Which labels of a traced network stay when only some units do.
+
+    Args:
+        tracer: after its run over the network that `structure` describes.
+        structure: its groups.
+        keep: group id -> (size,) bool, True = keep.
+    """
+    find = tracer.labels.find
+    removed = np.zeros(tracer.labels.count, bool)
+    for name, mask in keep.items():
+        for member in structure.group(name).members:
+            gone = member.index[~mask].flatten().numpy()
+            removed[find(tracer.parameters[member.parameter][member.dim][gone])] = True
+    return lambda labels: ~removed[find(labels)]
+
+
+def placed(function: Any, args: Mapping[str, Any]) -> tuple[tuple[Any, ...], Args]:
+    """Arguments by place where an operation takes them so, the others by name."""
+    known = [argument for argument in function._schema.arguments if argument.name in args]
+    by_place = tuple(args[argument.name] for argument in known if not argument.kwarg_only)
+    return by_place, {argument.name: args[argument.name] for argument in known if argument.kwarg_only}
 
 
 def resized(tracer: Tracer, call: Call, kept: Kept) -> tuple[Any, Args]:

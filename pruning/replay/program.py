@@ -6,18 +6,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from pruning.groups import Structure
 from pruning.groups.find import trace
-from pruning.groups.labels import Vector
 from pruning.groups.record import Ref, record
-from pruning.groups.resize import resized
+from pruning.groups.resize import kept_labels, placed, resized
 
 State = dict[Ref, Tensor]
-Kept = Callable[[Vector], np.ndarray]
 
 
 class NotReplayable(Exception):
@@ -113,28 +110,13 @@ class Program:
         Args:
             keep: group id -> (size,) bool, True = keep.
         """
-        removed = self._removed(keep)
-        find = self._tracer.labels.find
-
-        def kept(labels: Vector) -> np.ndarray:
-            return ~removed[find(labels)]
-
+        kept = kept_labels(self._tracer, self.structure, keep)
         steps = []
         for number, (call, step) in enumerate(zip(self._calls, self.steps, strict=True)):
             function, args = resized(self._tracer, call, kept)
             changed = function is not call.function or args is not call.args
             steps.append(self._step(number, function, args) if changed else step)
         return steps
-
-    def _removed(self, keep: Mapping[str, Tensor]) -> np.ndarray:
-        """For each label whether its unit goes."""
-        labels = self._tracer.labels
-        removed = np.zeros(labels.count, bool)
-        for name, mask in keep.items():
-            for member in self.structure.group(name).members:
-                gone = member.index[~mask].flatten().numpy()
-                removed[labels.find(self._tracer.parameters[member.parameter][member.dim][gone])] = True
-        return removed
 
     def _first_uses(self) -> dict[str, int]:
         """Parameter or buffer -> the first step that reads it."""
@@ -148,13 +130,11 @@ class Program:
 
     def _step(self, number: int, function: Any, args: Mapping[str, Any]) -> Step:
         function = _functional(function)
-        known = [argument for argument in function._schema.arguments if argument.name in args]
-        placed = [argument.name for argument in known if not argument.kwarg_only]
-        named = [argument.name for argument in known if argument.kwarg_only]
+        by_place, named = placed(function, args)
         call = self._calls[number]
         return Step(
             function=function,
-            values=tuple(args[name] for name in (*placed, *named)),
+            values=(*by_place, *named.values()),
             names=tuple(named),
             outputs=call.outputs,
             done_with=tuple(ref for ref in call.inputs if self._last[ref] == number),

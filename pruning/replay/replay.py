@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from pruning.evaluate import Batch, evaluating
 from pruning.groups import Structure
+from pruning.masks import cut, survivors
 from pruning.replay.cuts import choose_cuts
 from pruning.replay.program import NotReplayable, Program, State, Step
 
@@ -84,15 +85,8 @@ class Replay:
 
     @torch.inference_mode()
     def _sliced(self, tensors: Mapping[str, Tensor], keep: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        from pruning.shrink import survivors
-
-        found = {}
-        for name, dims in survivors(self.structure, keep).items():
-            tensor = tensors[name].detach()
-            for dim, stays in dims.items():
-                tensor = tensor.index_select(dim, torch.nonzero(stays).flatten())
-            found[name] = tensor
-        return found
+        dims = survivors(self.structure, keep)
+        return {name: cut(tensors[name].detach(), stays) for name, stays in dims.items()}
 
     def _padded(self, x: Tensor) -> Tensor:
         """The last batch as long as the others: sizes are written into the operations."""

@@ -8,7 +8,6 @@ from pruning.groups.rules.registry import rule
 from pruning.groups.tracer import Tracer, Unsupported, Value
 
 _MIXED = "{where} computes `%s` over it, which depends on how many entries there are"
-AVERAGES = ("mean", "var", "std", "var_mean", "std_mean")
 
 
 @rule("mean", "var", "std", "var_mean", "std_mean")
