@@ -89,7 +89,10 @@ def _latency(timing: Timing) -> None:
     threads = f"{timing.threads} thread{'s' if timing.threads != 1 else ''}"
     forwards = f"{timing.n} forward{'s' if timing.n != 1 else ''}"
     if base is None or timing.ratio is None or timing.ratio_interval is None:
-        text = f"{1000 * timing.median:.2f} ms; batch {timing.batch_size}, {threads}, {forwards}."
+        text = (
+            f"{1000 * timing.median:.2f} ms; batch {timing.batch_size}, {threads}, {forwards}. Half of them "
+            f"took {1000 * timing.q1:.2f} to {1000 * timing.q3:.2f} ms."
+        )
     else:
         low, high = timing.ratio_interval
         text = (
