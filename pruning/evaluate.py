@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 Z95 = 1.959963984540054  # two-sided 95 % quantile of the normal distribution
 Interval = tuple[float, float]
 Batch = tuple[Tensor, Tensor]
+NO_CLASS = -1  # the prediction for an image whose outputs contain NaN
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Report:
         n: images measured so far.
         total: images that a finished measurement has.
         split: name of the split.
-        predictions: (n,), long; the class with the highest output.
+        predictions: (n,), long; the class with the highest output, `NO_CLASS` where one is NaN.
         targets: (n,), long; the true class.
     """
 
@@ -54,17 +55,23 @@ class Report:
         """(n,), bool: which images are predicted right."""
         return self.predictions == self.targets
 
+    @property
+    def invalid(self) -> int:
+        """Images whose outputs contain NaN; each counts as wrong."""
+        return int((self.predictions == NO_CLASS).sum())
+
     def confusion(self, classes: int) -> Tensor:
         """Count how often each true class is given each prediction.
 
         Args:
             classes: how many classes the task has.
         Returns:
-            (classes, classes), long; rows are the true class, columns the prediction.
+            (classes, classes), long; rows are the true class, columns the prediction. Images without a
+            prediction (`invalid`) are in no cell.
         Raises:
             ValueError: if a prediction or target is not below `classes`.
         """
-        pairs = self.targets * classes + self.predictions
+        pairs = (self.targets * classes + self.predictions)[self.predictions != NO_CLASS]
         highest = max([0, *self.targets.tolist(), *self.predictions.tolist()])
         if highest >= classes:
             raise ValueError(
@@ -168,9 +175,20 @@ def measure(module: nn.Module, batches: Iterable[Batch], total: int, split: str)
         with evaluating(module), torch.inference_mode():
             outputs = module(x if parameter is None else x.to(parameter.device)).cpu()
             loss += functional.cross_entropy(outputs.double(), y, reduction="sum").item()
-        predictions, targets = torch.cat([predictions, outputs.argmax(1)]), torch.cat([targets, y])
+        predictions, targets = torch.cat([predictions, predicted(outputs)]), torch.cat([targets, y])
         correct, n = int((predictions == targets).sum()), len(targets)
         yield Report(correct / n, wilson(correct, n), loss / n, n, total, split, predictions, targets)
+
+
+def predicted(outputs: Tensor) -> Tensor:
+    """What a network says: the class with the highest output.
+
+    Args:
+        outputs: (n, classes), float.
+    Returns:
+        (n,), long; `NO_CLASS` where an output is NaN, because nothing is higher or lower than NaN.
+    """
+    return outputs.argmax(1).masked_fill_(outputs.isnan().any(1), NO_CLASS)
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from pruning.checkpoint.load import load_checkpoint
 from pruning.checkpoint.process import run_fresh
-from pruning.evaluate import Report, evaluating, measure
+from pruning.evaluate import Report, evaluating, measure, predicted
 
 if TYPE_CHECKING:
     from pruning.tasks import Split
@@ -98,7 +98,7 @@ def self_check(
         same=same,
         identical=identical,
         largest=largest,
-        accuracy=float((found.argmax(1) == targets).double().mean()),
+        accuracy=float((predicted(found) == targets).double().mean()),
         split=split.name,
         fresh_process=fresh_process,
         seconds=perf_counter() - start,
@@ -161,7 +161,7 @@ def _compare(found: Tensor, expected: Tensor) -> tuple[int, bool, float]:
         raise ValueError(
             f"The loaded network gives outputs of shape {tuple(found.shape)}, not {tuple(expected.shape)}."
         )
-    same = int((found.argmax(1) == expected.argmax(1)).sum())
+    same = int((predicted(found) == predicted(expected)).sum())
     return same, torch.equal(found, expected), float((found.double() - expected.double()).abs().max())
 
 

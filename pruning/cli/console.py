@@ -100,7 +100,13 @@ def accuracy_text(report: Report) -> str:
     low, high = report.interval
     return (
         f"{100 * report.accuracy:.2f} % (95 % interval {100 * low:.2f} to {100 * high:.2f} %) "
-        f"on {report.n:,} {report.split} images"
+        f"on {report.n:,} {report.split} images{_invalid(report)}"
+    )
+
+
+def _invalid(report: Report) -> str:
+    return (
+        f", {report.invalid:,} of them wrong because their outputs are not numbers" if report.invalid else ""
     )
 
 
@@ -113,6 +119,7 @@ def report_data(report: Report | None) -> dict[str, Any] | None:
         "interval": list(report.interval),
         "loss": report.loss,
         "n": report.n,
+        "invalid": report.invalid,
         "total": report.total,
         "split": report.split,
     }

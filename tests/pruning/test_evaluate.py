@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -172,3 +173,29 @@ def test_confusion_counts_every_image_once() -> None:
     assert table.tolist() == [[1, 1, 0], [0, 1, 0], [1, 0, 1]]
     with pytest.raises(ValueError, match="does not fit 2 classes"):
         Report(0.6, (0, 1), 1.0, 5, 5, "test", predictions, targets).confusion(2)
+
+
+class Broken(nn.Module):
+    """Says class 1, and NaN for that class where an image's first value is positive."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        first = x.flatten(1)[:, 0]
+        outputs = torch.tensor([0.0, 2.0, 1.0]).repeat(len(x), 1)
+        outputs[first > 0, 1] = torch.nan
+        return outputs
+
+
+def test_nan_is_wrong_and_counted() -> None:
+    task = fake_task()
+    found = evaluate(Broken(), task)
+    nan = task.validation.x.flatten(1)[:, 0] > 0
+    assert 0 < int(nan.sum()) == found.invalid < found.n
+    # torch's argmax takes NaN for the highest: it would have said class 1 everywhere.
+    assert torch.equal(found.right, (task.validation.targets == 1) & ~nan)
+    assert found.accuracy == found.right.double().mean()
+    assert math.isnan(found.loss)
+    assert int(found.confusion(3).sum()) == found.n - found.invalid
+    assert torch.equal(
+        flipped(replace(found, predictions=torch.ones(found.n, dtype=torch.long)), found),
+        nan.nonzero().flatten(),
+    )

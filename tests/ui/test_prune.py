@@ -282,3 +282,11 @@ def test_a_criterion_that_ranks_nothing_leaves_the_network_as_it_is(model: str) 
     assert now.untouched
     assert not session.free
     assert all(row.locked for row in rows.of(session, now))
+
+
+def test_the_accuracy_card_tells_of_outputs_that_are_no_numbers() -> None:
+    targets = torch.zeros(4, dtype=torch.long)
+    broken = Report(0.5, (0, 1), float("nan"), 4, 4, "validation", torch.tensor([0, 0, -1, -1]), targets)
+    whole = Report(1.0, (0, 1), 0, 4, 4, "validation", targets, targets)
+    assert "2 gave NaN and count as wrong" in cards._measured_on(broken)
+    assert "NaN" not in cards._measured_on(whole)

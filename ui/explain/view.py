@@ -10,7 +10,8 @@ import streamlit as st
 import torch
 
 import pruning
-from pruning.evaluate import flipped
+from pruning import Report, Task
+from pruning.evaluate import NO_CLASS, flipped
 from pruning.explain import EXPLAINERS, Comparison, explainable_layers
 from pruning.layers import inside
 from ui import cache, charts
@@ -202,9 +203,14 @@ def _sample(session: Session, images: Sequence[int], found: Comparison, place: i
         pruned=found.pruned[place].numpy(),
         similarity=float(found.similarity[place]),
         truth=task.classes[int(dense.targets[index])],
-        said_dense=task.classes[int(dense.predictions[index])],
-        said_pruned=task.classes[int(pruned.predictions[index])],
+        said_dense=_said(task, dense, index),
+        said_pruned=_said(task, pruned, index),
     )
+
+
+def _said(task: Task, report: Report, index: int) -> str:
+    answer = int(report.predictions[index])
+    return "no answer" if answer == NO_CLASS else task.classes[answer]
 
 
 def conductance(session: Session) -> None:

@@ -77,6 +77,9 @@ def cards(export: Export, choice: Choice, found: Found) -> None:
             "multiplied: only removed channels lower this figure.",
         )
         _accuracy(choice, found)
+    after = found.measured.pruned
+    if after is not None and after.invalid:
+        st.warning(f"{after.invalid:,} of {after.n:,} images give NaN and count as wrong.")
 
 
 def _exact(label: str, before: int, after: int, show: Callable[[float], str], tip: str) -> None:

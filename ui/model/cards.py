@@ -107,6 +107,8 @@ def _accuracy(session: Session) -> None:
     low, high = report.interval
     images = f"{report.n:,}" if report.complete else f"{report.n:,} of {report.total:,}"
     under = f"{percent(low)} to {percent(high)} (95{SPACE}%), {images} validation images"
+    if report.invalid:
+        under += f"; {report.invalid:,} gave NaN and count as wrong"
     _card("Accuracy", percent(report.accuracy), under)
 
 

@@ -182,8 +182,13 @@ def _measured_on(report: Report | None) -> str:
     if report is None:
         return ""
     if not report.complete:
-        return f"measured on {report.n:,} of {report.total:,} images"
-    return f"measured on {report.n:,} {escape(report.split)} images"
+        return f"measured on {report.n:,} of {report.total:,} images{_invalid(report)}"
+    return f"measured on {report.n:,} {escape(report.split)} images{_invalid(report)}"
+
+
+def _invalid(report: Report) -> str:
+    """Said where outputs are not numbers, so that a low accuracy is not taken for a mere loss."""
+    return f"; {report.invalid:,} gave NaN and count as wrong" if report.invalid else ""
 
 
 def _prediction(facts: Facts) -> str:

@@ -12,7 +12,7 @@ import streamlit as st
 from PIL import Image
 
 from pruning import Report, Task
-from pruning.evaluate import flipped
+from pruning.evaluate import NO_CLASS, flipped
 from ui import cache, charts
 from ui.figures import prune as figures
 from ui.prune.facts import Facts
@@ -90,7 +90,8 @@ def gallery(task: Task, dense: Report, pruned: Report, images: list[int], kinds:
     cells = []
     for number, picture in zip(images, pictures, strict=True):
         true = names[int(pruned.targets[number])]
-        before, after = (names[int(report.predictions[number])] for report in (dense, pruned))
+        said = (int(report.predictions[number]) for report in (dense, pruned))
+        before, after = ("no answer" if answer == NO_CLASS else names[answer] for answer in said)
         cells.append(
             f'<figure class="{kinds[number]}"><img alt="image {number}, true class {true}" '
             f'src="data:image/png;base64,{_png(picture.numpy())}">'
