@@ -2,24 +2,17 @@ import threading
 
 import pytest
 import torch
+from fake_clock import Clock, stop_time
 from torch import nn
 
-from pruning import latency
 from pruning.sensitivity import LatencyPoint, LatencyScan, latency_scan
 
 X = (torch.zeros(1, 8),)
 
 
-class Clock:
-    """Time that passes only where a test lets it pass."""
-
-    now = 0.0
-
-
 @pytest.fixture(autouse=True)
 def clock(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Clock, "now", 0.0)
-    monkeypatch.setattr(latency, "perf_counter", lambda: Clock.now)
+    stop_time(monkeypatch)
 
 
 class Costly(nn.Linear):

@@ -4,9 +4,9 @@ from itertools import pairwise
 
 import pytest
 import torch
+from fake_clock import Clock, Sleep, X, stop_time
 from torch import Tensor, nn
 
-from pruning import latency
 from pruning.latency import (
     Timing,
     measure_latency,
@@ -15,42 +15,13 @@ from pruning.latency import (
     refine_latency,
     to_batch,
 )
-from pruning.layers import private_copy
-
-
-class Clock:
-    """Time that passes only where a test lets it pass, but for a nanosecond per look at it."""
-
-    now = 0.0
-
-    @classmethod
-    def read(cls) -> float:
-        cls.now += 1e-9
-        return cls.now
+from pruning.latency import clock as clocks
+from pruning.latency.timing import warning_of
 
 
 @pytest.fixture(autouse=True)
 def clock(monkeypatch: pytest.MonkeyPatch) -> type[Clock]:
-    monkeypatch.setattr(Clock, "now", 0.0)
-    monkeypatch.setattr(latency, "perf_counter", Clock.read)
-    return Clock
-
-
-class Sleep(nn.Module):
-    """Takes a given time; notes when it was called."""
-
-    def __init__(self, seconds: float, calls: list[str] | None = None, name: str = "") -> None:
-        super().__init__()
-        self.seconds, self.calls, self.name = seconds, calls, name
-
-    def forward(self, x: Tensor) -> Tensor:
-        if self.calls is not None:
-            self.calls.append(self.name)
-        Clock.now += self.seconds
-        return x
-
-
-X = (torch.zeros(1, 3),)
+    return stop_time(monkeypatch)
 
 
 def test_a_network_twice_as_slow_is_measured_as_such() -> None:
@@ -100,7 +71,7 @@ def test_turns_alternate() -> None:
 )
 def test_an_interval_that_contains_one_is_said_in_words(interval: tuple[float, float], said: bool) -> None:
     steady = Timing(1.0, 0.95, 1.05, 50, 1, 1)
-    warning = latency._warning(steady, steady, interval)
+    warning = warning_of(steady, steady, interval)
     assert ("No difference can be told" in warning) is said
     assert bool(warning) is said
 
@@ -211,71 +182,62 @@ def test_to_batch_repeats_and_cuts() -> None:
     assert to_batch((x,), 7)[0][:, 0].tolist() == [0, 2, 4, 0, 2, 4, 0]
 
 
-class Inside(nn.Module):
-    """A container that works itself, calls one part twice, and leaves one unused."""
+def test_turns_in_which_the_processor_was_taken_away_do_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Taken(Sleep):
+        """Every third forward loses the processor for a while."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.once, self.twice, self.never = Sleep(4), Sleep(2), Sleep(100)
+        n = 0
 
-    def forward(self, x: Tensor) -> Tensor:
-        Clock.now += 3
-        return self.twice(self.once(self.twice(x)))
-
-
-def test_layer_times_sum_to_the_whole_and_land_where_the_work_is() -> None:
-    times = measure_layers(nn.Sequential(Inside(), Sleep(1)), X, repeats=6, budget_s=500)
-    assert [(layer.name, layer.kind) for layer in times] == [
-        ("", "Sequential"),
-        ("0", "Inside"),
-        ("0.twice", "Sleep"),
-        ("0.once", "Sleep"),
-        ("1", "Sleep"),
-    ]
-    assert [layer.seconds for layer in times] == pytest.approx([0, 3, 4, 4, 1], abs=1e-6)
-    assert [layer.share for layer in times] == pytest.approx([0, 3 / 12, 4 / 12, 4 / 12, 1 / 12], abs=1e-6)
-
-
-def test_overhead_under_hooks_is_not_counted() -> None:
-    """Hooked containers take longer than the untouched network leaves them: what remains is shared."""
-
-    class Slower(nn.Sequential):
         def forward(self, x: Tensor) -> Tensor:
-            Clock.now += 3 if self._forward_hooks else 1
+            self.n += 1
+            self.seconds = 0.5 if self.n % 3 == 0 else 0.002
+            counts[0] += self.n % 3 == 0
             return super().forward(x)
 
-    times = measure_layers(Slower(Slower(Sleep(4)), Sleep(2)), X, repeats=6, budget_s=500)
-    assert {layer.name: layer.seconds for layer in times} == pytest.approx(
-        {"": 1, "0": 1, "0.0": 4, "1": 2}, abs=1e-6
-    )
+    counts = [0]
+    monkeypatch.setattr(clocks, "interruptions", lambda threads: counts[0])
+    timing = measure_latency(Taken(0), X, baseline=Sleep(0.004), repeats=30, budget_s=100)
+    assert (timing.n, timing.left_out) == (20, 10)
+    assert timing.q3 == pytest.approx(0.002, abs=1e-6)
+    assert timing.ratio_interval == pytest.approx((2, 2), abs=1e-4)
+    few = measure_latency(Taken(0), X, repeats=7, budget_s=100)  # five calm ones are too few
+    assert (few.n, few.left_out) == (7, 0)
 
 
-def test_a_network_of_one_leaf_has_all_the_time() -> None:
-    (only,) = measure_layers(Sleep(0.001), X, repeats=3)
-    assert (only.name, only.share) == ("", 1.0)
-    assert only.seconds == pytest.approx(0.001, abs=1e-6)
+def test_interruptions_only_ever_grow() -> None:
+    assert 0 <= clocks.interruptions(1) <= clocks.interruptions(1)
+    assert 0 <= clocks.interruptions(2) <= clocks.interruptions(2)
 
 
-def test_no_hook_stays(monkeypatch: pytest.MonkeyPatch) -> None:
-    def hooks(module: nn.Module) -> int:
-        return sum(len(part._forward_hooks) + len(part._forward_pre_hooks) for part in module.modules())
+class Event:
+    """A GPU's event, on a queue of work that the fake clock is the end of."""
 
-    class Fails(Sleep):
-        def forward(self, x: Tensor) -> Tensor:
-            if self._forward_hooks:
-                raise RuntimeError("under hooks")
-            return x
+    def __init__(self, enable_timing: bool = False) -> None:
+        assert enable_timing
+        self.at = -1.0
 
-    copies: list[nn.Module] = []
+    def record(self, stream: object) -> None:
+        self.at = Clock.now
 
-    def noted_copy(module: nn.Module) -> nn.Module:
-        copies.append(private_copy(module))
-        return copies[-1]
+    def elapsed_time(self, end: "Event") -> float:
+        return 1e3 * (end.at - self.at)
 
-    monkeypatch.setattr(latency, "private_copy", noted_copy)
-    good, bad = nn.Sequential(nn.Linear(3, 3)), nn.Sequential(Fails(0))
-    measure_layers(good, X, repeats=2)
-    with pytest.raises(RuntimeError, match="under hooks"):
-        measure_layers(bad, X, repeats=2)
-    assert len(copies) == 2
-    assert [hooks(module) for module in (good, bad, *copies)] == [0, 0, 0, 0]
+
+def test_on_a_gpu_events_are_read_and_not_the_processors_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    waits = []
+
+    class Stream:
+        def synchronize(self) -> None:
+            waits.append(Clock.now)
+
+    class OnGpu(Sleep):
+        def parameters(self, recurse: bool = True):  # type: ignore[no-untyped-def]
+            return iter([torch.empty(0, device="meta"), type("P", (), {"device": torch.device("cuda", 1)})()])
+
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: Stream())
+    monkeypatch.setattr(torch.cuda, "Event", Event)
+    monkeypatch.setattr(clocks, "perf_counter", lambda: 0.0)  # the call returns at once
+    timing = measure_latency(OnGpu(0.003), X, repeats=5)
+    assert timing.median == pytest.approx(0.003)
+    assert len(waits) == 1 + 5  # after the warm-up, and in each turn before it is read
+    assert isinstance(clocks.clock_for(nn.Linear(1, 1)), clocks.HostClock)
