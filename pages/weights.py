@@ -3,7 +3,7 @@
 import streamlit as st
 
 from ui import shell, state
-from ui.weights import view
+from ui.weights import choice, detail, overview
 
 shell.guard()
 session = state.session()
@@ -13,16 +13,16 @@ shell.header(
     "Layers with many small weights are the first candidates; look at one in detail before you cut.",
 )
 with shell.errors_here():
-    networks, layers, layer = view.choose(session)
+    networks, layers, layer = choice.choose(session)
     left, right = st.columns([5, 6], gap="large")
     with left:
-        view.overview(networks, layers, layer.name, session.model)
-        view.scales(networks, layer, session)
-        view.picture(networks, layer, session.model)
+        overview.ridgeline(networks, layers, layer.name, session.model)
+        overview.scales(networks, layer, session)
+        overview.picture(networks, layer, session.model)
     with right:
-        view.figures_of_layer(view.weight_of(networks, layer))
-        ratio, log = view.detail_controls(layer, session)
-        view.distribution(networks, layer, session, ratio, log)
+        detail.numbers(networks.first, layer)
+        ratio, log = choice.detail_controls(layer, session)
+        detail.distribution(networks, layer, session, ratio, log)
         with shell.errors_here():
-            view.scores(layer, session, ratio)
-            view.channel_norms(layer, session, ratio)
+            detail.scores(layer, session, ratio)
+            detail.channel_norms(layer, session, ratio)

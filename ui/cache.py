@@ -27,14 +27,17 @@ from pruning.recipe import Granularity
 from pruning.sparsity import LayerScores, Stops, masks_weights, parse, scored_as
 from pruning.weights import SortedScores
 from ui import uploads
+from ui.bounded import Bounded
 from ui.draft import usual_criterion
 from ui.jobs import JobManager
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-# A model of two million parameters is 8 MB: what is kept at once stays well under a gigabyte.
 _resource = partial(st.cache_resource, show_spinner=False)
+
+
+kept = Bounded(limit=1 << 30).keep  # like `_resource`, for results that grow with the network
 
 
 def freeze() -> None:
@@ -74,7 +77,7 @@ def parameter_counts() -> dict[str, int]:
         return {name: sum(p.numel() for p in pruning.build_model(name).parameters()) for name in MODELS}
 
 
-@_resource(max_entries=16)
+@kept(16)
 def model(model_id: str) -> pruning.LoadedModel:
     """The dense network.
 
@@ -220,7 +223,7 @@ def live(model_id: str, choices: Choices) -> LiveEvaluator:
     return LiveEvaluator(loaded.module, task(model_id), loaded.example_inputs, structure=found)
 
 
-@_resource(max_entries=16)
+@kept(16)
 def statistics(model_id: str, needs: tuple[str, ...]) -> pruning.Statistics:
     """Activation and gradient statistics on calibration data; raises `MissingData` without data."""
     return pruning.collect_statistics(model(model_id).module, task(model_id), frozenset(needs))
@@ -252,7 +255,7 @@ def scores(
     return _scores(model_id, kind, criterion, seed, choices if kind == "channel" else DEFAULT)
 
 
-@_resource(max_entries=32)
+@kept(32)
 def _scores(
     model_id: str, granularity: Granularity, criterion: str, seed: int, choices: Choices
 ) -> dict[str, Tensor]:
@@ -268,6 +271,35 @@ def _scores(
     return pruning.score_weights(module, layers(model_id), criterion, statistics=known, seed=seed)
 
 
+@kept(64)
+def sorted_scores(
+    model_id: str, granularity: Granularity, criterion: str, seed: int, choices: Choices, key: str
+) -> SortedScores:
+    """Scores of one group or layer, sorted once.
+
+    Args:
+        key: group id or layer name.
+    Raises:
+        KeyError: if there is no such group or layer, or the criterion cannot rank it.
+        MissingData: as `scores`.
+    """
+    if granularity == "channel":
+        return SortedScores(scores(model_id, granularity, criterion, seed, choices)[key])
+    return SortedScores(_layer_scores(model_id, criterion, seed, key), reuse=True)  # one copy less
+
+
+def _layer_scores(model_id: str, criterion: str, seed: int, name: str) -> Tensor:
+    """Scores of one layer's weights alone, in memory of their own."""
+    needs = tuple(sorted(pruning.CRITERIA[criterion].needs))
+    known = statistics(model_id, needs) if needs else None
+    own = [layer for layer in layers(model_id) if layer.name == name]
+    module = model(model_id).module
+    (found,) = pruning.score_weights(module, own, criterion, known, seed).values()
+    weight = module.get_submodule(name).weight.untyped_storage()  # type: ignore[operator]
+    shared = needs or found.untyped_storage().data_ptr() == weight.data_ptr()
+    return found.clone() if shared else found
+
+
 @_resource(max_entries=64)
 def stops(model_id: str, granularity: Granularity, criterion: str, seed: int = 0) -> dict[str, Stops]:
     """Key -> the counts that a granularity allows; none for those that allow every count.
@@ -275,7 +307,7 @@ def stops(model_id: str, granularity: Granularity, criterion: str, seed: int = 0
     Raises:
         MissingData: as `scores`.
     """
-    if not masks_weights(granularity):
+    if not masks_weights(granularity) or granularity == "weight":  # single weights allow every count
         return {}
     found, module = scores(model_id, granularity, criterion, seed), model(model_id).module
     cutter = parse(granularity).prepare(module)
@@ -304,7 +336,7 @@ def timings(model_id: str) -> dict[str, pruning.Timing]:
     return {}
 
 
-@_resource(max_entries=16)
+@kept(16)
 def _plan(model_id: str, digest: str, _recipe: pruning.Recipe) -> pruning.Plan:
     rules = _recipe.rules.values()
     # Whole layers are switches, which need no scores.
@@ -328,7 +360,7 @@ def plan(model_id: str, recipe: pruning.Recipe) -> pruning.Plan:
     return _plan(model_id, recipe.digest, recipe)
 
 
-@_resource(max_entries=8)
+@kept(8)
 def _pruned(model_id: str, digest: str, _recipe: pruning.Recipe) -> nn.Module:
     loaded, planned = model(model_id), plan(model_id, _recipe)
     if any(rule.granularity == "channel" for rule in _recipe.rules.values()):
@@ -351,7 +383,7 @@ def pruned_report(model_id: str, recipe: pruning.Recipe) -> pruning.Report:
     return _pruned_report(model_id, recipe.digest, recipe)
 
 
-@_resource(max_entries=4)
+@kept(4)
 def _exported(model_id: str, digest: str, form: Form, _recipe: pruning.Recipe) -> bytes:
     small = _pruned(model_id, digest, _recipe)
     return checkpoint_bytes(small, plan(model_id, _recipe), _recipe, form=form)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,10 @@ from ui.figures.words import SPACE
 
 OVERLAP = 1.7  # height of the tallest ridge, in rows
 ROW = 30  # pixels between two ridges
-LOG_ABOVE = 3.0  # decades of counts from which a logarithmic axis is labelled by powers only
+LONGEST = 60  # letters of a layer's name where it is repeated
+MOST_BARS = 1000  # of a layer's outputs
+MOST_POINTS = 6000  # of all curves of BatchNorm scales together
+DIGITS = 5  # of the largest number in a picture or curve, sent to the browser
 
 
 def text(name: str) -> str:
@@ -24,8 +28,33 @@ def text(name: str) -> str:
     return html.escape(name, quote=False)
 
 
+def shortened(name: str) -> str:
+    """The same, with the middle of a long name left out: it is sent with every point of a curve."""
+    half = LONGEST // 2
+    return text(name if len(name) <= LONGEST else f"{name[: half - 1]}…{name[-half:]}")
+
+
+def around(names: Sequence[str], chosen: str | None, most: int) -> list[str]:
+    """As many neighbours as are allowed, with the chosen one in their middle where that is possible."""
+    middle = names.index(chosen) if chosen in names else 0
+    first = max(0, min(middle - most // 2, len(names) - most))
+    return list(names[first : first + most])
+
+
+def rounded(values: np.ndarray) -> np.ndarray:
+    """Numbers with as many digits as anybody can see: a third of the letters that float32 is written with."""
+    largest = float(np.nanmax(np.abs(values), initial=0))
+    digits = DIGITS - 1 - math.floor(math.log10(largest)) if 0 < largest < math.inf else 0
+    return np.round(values.astype(np.float64), digits)
+
+
 def ridgeline(
-    dense: dict[str, Histogram], pruned: dict[str, Histogram], chosen: str, colours: Palette
+    dense: dict[str, Histogram],
+    pruned: dict[str, Histogram],
+    chosen: str,
+    colours: Palette,
+    *,
+    every: bool = True,
 ) -> tuple[go.Figure, pd.DataFrame]:
     """One ridge a layer on one scale of weights, the first layer on top.
 
@@ -33,6 +62,7 @@ def ridgeline(
         dense: layer -> histogram; all with the same edges. Empty to leave the dense network out.
         pruned: the same for the pruned network.
         chosen: the layer to emphasise.
+        every: whether these are all of the network's layers.
     """
     sides = [(label, side) for label, side in (("dense", dense), ("pruned", pruned)) if side]
     names = list(sides[0][1])
@@ -60,12 +90,12 @@ def ridgeline(
                     "weight %{x:.3f}: %{customdata:,} weights<extra></extra>",
                 )
     figure.update_layout(
-        title="Weights of every layer, on one scale",
+        title=f"Weights of {'every layer' if every else 'these layers'}, on one scale",
         height=90 + ROW * (len(names) + 1),
         xaxis_title="weight",
         yaxis={
             "tickvals": list(range(len(names)))[::-1],
-            "ticktext": [f"<b>{text(n)}</b>" if n == chosen else text(n) for n in names],
+            "ticktext": [f"<b>{shortened(n)}</b>" if n == chosen else shortened(n) for n in names],
             "range": [-0.3, len(names) - 1 + OVERLAP + 0.1],
             "showgrid": False,
             "zeroline": False,
@@ -95,10 +125,10 @@ def _joined(lines: list[Line]) -> dict[str, list[Any]]:
     """Several lines as one trace; a gap keeps them apart."""
     joined: dict[str, list[Any]] = {"x": [], "y": [], "customdata": [], "text": []}
     for x, y, shown, name in lines:
-        joined["x"] += [*x.tolist(), None]
-        joined["y"] += [*y.tolist(), None]
+        joined["x"] += [*rounded(x).tolist(), None]
+        joined["y"] += [*rounded(y).tolist(), None]
         joined["customdata"] += [*shown.tolist(), None]
-        joined["text"] += [text(name)] * (len(x) + 1)
+        joined["text"] += [shortened(name)] * (len(x) + 1)
     return joined
 
 
@@ -201,22 +231,26 @@ def norms(
 ) -> tuple[go.Figure, pd.DataFrame]:
     """Norms of a layer's output channels, the largest first; removed ones stand out.
 
+    Of more than MOST_BARS so many are drawn, evenly chosen by rank; the table has all.
+
     Args:
         values: (channels,) descending.
         channels: (channels,) which channel each is.
         removed: (channels,) bool, in the same order.
     """
-    figure = go.Figure()
-    for label, chosen, colour in (("kept", ~removed, colours.dense), ("removed", removed, colours.pruned)):
-        if not chosen.any():
+    figure, ranks = go.Figure(), evenly(len(values), MOST_BARS)
+    for side, gone, colour in (("kept", False, colours.dense), ("removed", True, colours.pruned)):
+        chosen = ranks[removed[ranks] == gone]
+        if not len(chosen):
             continue
         figure.add_bar(
-            x=np.flatnonzero(chosen),
-            y=values[chosen],
+            x=chosen,
+            y=rounded(values[chosen]),
+            width=None if len(ranks) == len(values) else len(values) / len(ranks),
             marker={"color": fade(colour, 0.8)},
-            name=label,
+            name=side,
             customdata=channels[chosen],
-            hovertemplate="output %{customdata}: norm %{y:.4f}<extra>" + label + "</extra>",
+            hovertemplate="output %{customdata}: norm %{y:.4f}<extra>" + side + "</extra>",
         )
     figure.update_layout(
         title=f"Norms of the outputs of {text(name)}, sorted",
@@ -228,6 +262,11 @@ def norms(
         legend={"orientation": "h", "x": 1, "xanchor": "right", "y": 1.0, "yanchor": "bottom"},
     )
     return figure, pd.DataFrame({"channel": channels, "norm": values, "removed": removed})
+
+
+def evenly(count: int, most: int) -> np.ndarray:
+    """(at most `most`,) places among so many, ascending, the first and the last among them."""
+    return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int))
 
 
 def kernels(name: str, found: Kernels, colours: Palette) -> tuple[go.Figure, pd.DataFrame]:
@@ -265,14 +304,18 @@ def matrix(name: str, values: np.ndarray, shape: tuple[int, ...], colours: Palet
 def batch_norm(
     scales: dict[str, np.ndarray], chosen: str | None, colours: Palette
 ) -> tuple[go.Figure, pd.DataFrame]:
-    """Magnitudes of the BatchNorm scales of every layer, sorted; the chosen layer's stand out."""
+    """Magnitudes of the BatchNorm scales of every layer, sorted; the chosen layer's stand out.
+
+    Curves of more than MOST_POINTS points together are drawn through fewer of them; the table has all.
+    """
+    most = max(2, MOST_POINTS // max(len(scales), 1))
     sorted_scales = {name: np.sort(np.abs(gamma))[::-1] for name, gamma in scales.items()}
     figure = go.Figure()
     for strong in (False, True):
         lines = [
-            (100 * (np.arange(len(values)) + 0.5) / len(values), values, np.arange(len(values)), name)
+            (100 * (ranks + 0.5) / len(values), values[ranks], ranks, name)
             for name, values in sorted_scales.items()
-            if (name == chosen) == strong
+            if (name == chosen) == strong and len(ranks := evenly(len(values), most))
         ]
         if lines:
             figure.add_scatter(
@@ -302,7 +345,7 @@ def _signed(values: np.ndarray, title: str, colours: Palette, label: np.ndarray 
     where = "%{text}<br>" if label is not None else "output %{y}, input %{x}<br>"
     figure = go.Figure(
         go.Heatmap(
-            z=values,
+            z=rounded(values),
             text=label,
             zmin=-limit,
             zmax=limit,
