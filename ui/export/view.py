@@ -159,7 +159,7 @@ def downloads(export: Export, texts: dict[str, str], found: Found) -> None:
             name, data = files.archive(export, texts, found.program_file)
         st.download_button(
             "All as .zip",
-            data,
+            lambda: data,
             name,
             "application/zip",
             icon=":material/folder_zip:",
@@ -198,9 +198,10 @@ def _download(
     what: str, ending: str, export: Export, data: bytes, tip: str, *, disabled: bool = False
 ) -> None:
     kind = ending[ending.rindex(".") :]
+    # A function, since the browser would fetch bytes as soon as it sees the button, to see if they are there.
     st.download_button(
         f"{what} {kind}" + ("" if disabled else f" · {shell.size(len(data))}"),
-        data,
+        lambda: data,
         export.stem + ending,
         icon=":material/download:",
         type="primary" if kind == ".safetensors" else "secondary",
