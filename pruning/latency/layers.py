@@ -109,10 +109,10 @@ def profile_layers(
         forwards = [partial(run, *inputs) for run in (module, watch.run)]
         forwards += [partial(run, inputs[0]) for run in (idle, idle_watch.run)]
         turns = take_turns(forwards, repeats, budget_s, clock)
-    chosen = turns.counted
+    chosen = turns.counted()
     whole, _, bare, _ = (median(times[turn] for turn in chosen) for times in turns.times)
     for each in (watch, idle_watch):
-        each.keep(chosen, of=len(turns.calm))
+        each.keep(chosen, of=len(turns))
     # On a GPU hooks run while it is still busy with what came before.
     cost = _hook_cost(bare, idle_watch.medians()) if clock.exact else (0.0, 0.0)
     raw, own = watch.medians(), watch.medians(*cost)

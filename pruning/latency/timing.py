@@ -81,30 +81,43 @@ class Turns:
 
     Args:
         times: of each network, seconds, one per turn.
-        calm: per turn, whether the processor stayed with it from beginning to end.
+        calm: of each network, per turn, whether the processor stayed with it from beginning to end.
     """
 
     times: tuple[list[float], ...]
-    calm: list[bool]
+    calm: tuple[list[bool], ...]
+
+    @classmethod
+    def none(cls, networks: int) -> Turns:
+        """No turn yet."""
+        return cls(tuple([] for _ in range(networks)), tuple([] for _ in range(networks)))
+
+    def __len__(self) -> int:
+        return len(self.times[0])
 
     def extend(self, more: Turns) -> None:
         """Add later turns of the same networks."""
-        for known, new in zip(self.times, more.times, strict=True):
-            known += new
-        self.calm.extend(more.calm)
+        for times, new in zip(self.times, more.times, strict=True):
+            times += new
+        for calm, flags in zip(self.calm, more.calm, strict=True):
+            calm += flags
 
-    @property
-    def counted(self) -> list[int]:
-        """The turns that count: the calm ones, or all if these are too few to say anything."""
-        calm = [turn for turn, quiet in enumerate(self.calm) if quiet]
-        return calm if len(calm) >= FEWEST else list(range(len(self.calm)))
+    def counted(self, *networks: int) -> list[int]:
+        """The turns that count: those calm for these networks (or all); every turn if these are too few."""
+        chosen = [self.calm[network] for network in networks] if networks else self.calm
+        calm = [turn for turn in range(len(self)) if all(each[turn] for each in chosen)]
+        return calm if len(calm) >= FEWEST else list(range(len(self)))
+
+    def ratios(self, slow: int, fast: int) -> list[float]:
+        """One network's time over another's, in each turn that counts for both."""
+        return [self.times[slow][turn] / self.times[fast][turn] for turn in self.counted(slow, fast)]
 
 
 def summarise(turns: Turns, batch_size: int, threads: int) -> Timing:
     """The figures of one network, or of two that took turns, the baseline second."""
-    chosen = turns.counted
+    chosen = turns.counted()
     times = [[known[turn] for turn in chosen] for known in turns.times]
-    own = replace(quartiles(times[0], batch_size, threads), left_out=len(turns.calm) - len(chosen))
+    own = replace(quartiles(times[0], batch_size, threads), left_out=len(turns) - len(chosen))
     if len(times) == 1:
         return replace(own, warning=warning_of(own))
     dense = quartiles(times[1], batch_size, threads)

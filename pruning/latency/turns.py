@@ -97,13 +97,13 @@ def refine_latency(
     inputs = to_batch(example_inputs, batch_size)
     networks, seconds = ready([module] if baseline is None else [module, baseline], inputs, threads, way)
     clock = clock_for(module)
-    turns = Turns(tuple([] for _ in networks), [])
+    turns = Turns.none(len(networks))
     spent = 0.0
-    while not turns.calm or (spent < budget_s and len(turns.calm) < repeats):
+    while not len(turns) or (spent < budget_s and len(turns) < repeats):
         with measuring(networks, threads) as used:
             begin = now()
             forwards = [partial(network, *inputs) for network in networks]
-            left = repeats - len(turns.calm), min(slice_s, budget_s - spent)
+            left = repeats - len(turns), min(slice_s, budget_s - spent)
             turns.extend(take_turns(forwards, *left, clock))
         spent += now() - begin
         yield replace(summarise(turns, batch_size, used), way=way, preparation=seconds)
@@ -167,18 +167,18 @@ def take_turns(
         if now() - begin > budget_s / 5:
             break
     clock.settle()
-    turns = Turns(tuple([] for _ in forwards), [])
+    turns = Turns.none(len(forwards))
     threads = torch.get_num_threads()
     order = list(range(len(forwards)))
     for _ in range(repeats):
-        before = clocks.interruptions(threads)
         for i in order:
+            before = clocks.interruptions(threads)
             start = clock.mark()
             forwards[i]()
             end = clock.mark()
             clock.settle()
             turns.times[i].append(clock.between(start, end))
-        turns.calm.append(clocks.interruptions(threads) == before)
+            turns.calm[i].append(clocks.interruptions(threads) == before)
         if shuffle:
             shuffle.shuffle(order)
         else:

@@ -61,8 +61,9 @@ def prepare(module: nn.Module, inputs: tuple[Tensor, ...], way: Way) -> nn.Modul
         raise ValueError(f"There is no way to run called {str(way)[:40]!r}; choose one of {', '.join(WAYS)}.")
     if way == "eager":
         return module
-    with torch.inference_mode():
+    with torch.inference_mode(False), torch.no_grad():  # folded weights are ordinary tensors
         prepared = _folded(module) if way == "frozen" else _compiled(module)
+    with torch.inference_mode():
         try:
             answers = prepared(*inputs)
         except Exception as error:
@@ -100,6 +101,7 @@ def _folded(module: nn.Module) -> nn.Module:
             if before.op == "call_module" and len(before.users) == 1 == calls[before.target]:
                 _fold(graph, before, node, part)
     graph.graph.eliminate_dead_code()
+    graph.delete_all_unused_submodules()
     graph.recompile()
     return graph.eval()
 
