@@ -46,7 +46,15 @@ from pruning.evaluate import (
     wilson,
 )
 from pruning.groups import Choices, Group, Member, Structure, find_groups, find_structure
-from pruning.latency import Timing, measure_latency, measure_layers
+from pruning.latency import (
+    Memory,
+    Timing,
+    measure_latency,
+    measure_layers,
+    peak_memory,
+    profile_layers,
+)
+from pruning.latency.table import ChannelTable, measure_channels
 from pruning.layers import Layer, find_layers, summary_text
 from pruning.masks import apply_masks
 from pruning.models import MODELS, LoadedModel, ModelSpec, build_model, load_model
@@ -67,6 +75,7 @@ __all__ = [
     "Allocation",
     "Block",
     "BlockStructure",
+    "ChannelTable",
     "Choices",
     "Cost",
     "CostModel",
@@ -80,6 +89,7 @@ __all__ = [
     "LoadedCheckpoint",
     "LoadedModel",
     "Member",
+    "Memory",
     "MissingData",
     "ModelSpec",
     "Plan",
@@ -118,10 +128,13 @@ __all__ = [
     "lowest",
     "make_plan",
     "masked_outputs",
+    "measure_channels",
     "measure_latency",
     "measure_layers",
     "model_card",
     "paired_difference",
+    "peak_memory",
+    "profile_layers",
     "program_bytes",
     "save_checkpoint",
     "save_program",

@@ -11,10 +11,12 @@ from typing import Any, NoReturn, get_args
 from pruning.cli.console import Console
 from pruning.cli.evaluate import run_evaluate
 from pruning.cli.inspect import run_inspect, run_models
+from pruning.cli.latency import run_latency
 from pruning.cli.prune import run_prune
 from pruning.cli.scan import run_scan
 from pruning.cli.train import run_train
 from pruning.groups.choices import Heads, Norms
+from pruning.latency import WAYS
 from pruning.recipe import UNITS
 from pruning.sparsity import parse
 from pruning.sparsity.n_of_m import read_spelled
@@ -29,6 +31,7 @@ from a network to a smaller one:
   python -m pruning scan digits-resnet --loss 1 --write r.json measure each group, propose a recipe
   python -m pruning prune digits-resnet --recipe r.json --out small
   python -m pruning evaluate small/digits-resnet-pruned.safetensors
+  python -m pruning latency digits-resnet --recipe r.json      pruned and dense in turns
 
 Scans measure on validation images; test images are kept for final figures (prune, evaluate).
 """
@@ -58,6 +61,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_scan(commands)
     _add_prune(commands)
     _add_evaluate(commands)
+    _add_latency(commands)
     _add_train(commands)
     return parser
 
@@ -231,6 +235,38 @@ def _add_evaluate(commands: Any) -> None:
         help="which images (default: %(default)s)",
     )
     parser.add_argument("--limit", type=_positive, metavar="N", help="measure on the first N images only")
+
+
+def _add_latency(commands: Any) -> None:
+    parser = _command(
+        commands,
+        run_latency,
+        "measure how long a network takes on this machine",
+        "With a recipe or a ratio the pruned and the dense network take turns. Peak memory is that of an eager "
+        "forward.",
+    )
+    _add_model(parser)
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--recipe", type=Path, metavar="FILE", help="what to prune")
+    what.add_argument(
+        "--ratio", type=_ratio, metavar="R", help="instead of a recipe: this fraction of every key"
+    )
+    _add_method(parser)
+    _add_choices(parser)
+    parser.add_argument("--batch-size", type=_positive, default=1, metavar="N", help="images per forward")
+    parser.add_argument(
+        "--threads", type=_positive, metavar="N", help="of torch; 1 is steadiest on a busy machine"
+    )
+    parser.add_argument(
+        "--way",
+        choices=tuple(WAYS),
+        default="eager",
+        help="; ".join(f"{way}: {spec.description}" for way, spec in WAYS.items()).replace("%", "%%"),
+    )
+    parser.add_argument("--layers", action="store_true", help="show the time of every module, too")
+    parser.add_argument(
+        "--table", metavar="KEY", help="measure time against channels of this group, as `inspect` names it"
+    )
 
 
 def _add_train(commands: Any) -> None:

@@ -136,7 +136,8 @@ def _alike(expected: Any, got: Any) -> bool:
 
 def _refused(way: str, error: Exception) -> str:
     """Why a network cannot be run that way, in one sentence."""
-    if "compiler" in f"{type(error).__name__} {error}".lower() and "InvalidCxxCompiler" in repr(error):
+    cause = getattr(error, "inner_exception", error)  # what Dynamo wraps
+    if "InvalidCxxCompiler" in type(cause).__name__:
         return "torch.compile needs a C++ compiler and finds none here; install g++, or time another way."
-    first = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    first = next((line.strip() for line in str(cause).splitlines() if line.strip()), type(cause).__name__)
     return f"This network cannot be {way} here ({first[:160]}); time it eagerly."
