@@ -91,12 +91,12 @@ def _table(loaded: LoadedModel, structure: Structure, arguments: Namespace, cons
         budget_s=TABLE_S,
         slices=SLICES,
     )
-    found = None
     with console.progress("timing channel counts") as bar:
-        for done, found in enumerate(walk, start=1):
-            bar.update(done, SLICES)
-    assert found is not None
-    return found
+        tables: list[ChannelTable] = []
+        for found in walk:
+            tables.append(found)
+            bar.update(len(tables), SLICES)
+    return tables[-1]
 
 
 def _document(

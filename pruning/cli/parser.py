@@ -242,15 +242,13 @@ def _add_latency(commands: Any) -> None:
         commands,
         run_latency,
         "measure how long a network takes on this machine",
-        "With a recipe or a ratio the pruned and the dense network take turns. Peak memory is that of an eager "
-        "forward.",
+        "With a recipe or a ratio the pruned and the dense network take turns. Peak memory is that of an "
+        "eager forward.",
     )
     _add_model(parser)
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--recipe", type=Path, metavar="FILE", help="what to prune")
-    what.add_argument(
-        "--ratio", type=_ratio, metavar="R", help="instead of a recipe: this fraction of every key"
-    )
+    what.add_argument("--ratio", type=_ratio, metavar="R", help="instead: this fraction of every key")
     _add_method(parser)
     _add_choices(parser)
     parser.add_argument("--batch-size", type=_positive, default=1, metavar="N", help="images per forward")
