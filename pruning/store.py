@@ -23,7 +23,7 @@ from torch import nn
 from pruning.groups.choices import DEFAULT, Choices
 
 if TYPE_CHECKING:
-    from pruning.sensitivity import Scan
+    from pruning.sensitivity import Precise, Scan
 
 T = TypeVar("T")
 FORMAT = 1  # part of every digest: raise it when a measurement changes its meaning
@@ -69,6 +69,7 @@ def scan_digest(
     seed: int,
     n: int,
     choices: Choices = DEFAULT,
+    precise: Precise | None = None,
 ) -> str:
     """Name a sensitivity scan by all that decides its result.
 
@@ -76,14 +77,17 @@ def scan_digest(
         weights: `weights_digest` of the network.
         task, split, granularity, criterion, seed: as given to the scan.
         ratios: in any order.
-        n: images measured.
+        n: images that it is about.
         choices: how groups were found; only "channel" depends on them.
+        precise: what an adaptive scan is asked for; None for an exact one.
     Returns:
         32 hexadecimal digits.
     """
     parts = [FORMAT, weights, task, split, granularity, criterion, sorted(set(ratios)), seed, n]
     if granularity == "channel" and choices != DEFAULT:
         parts += [choices.heads, choices.norms]
+    if precise is not None:
+        parts += [precise.points, precise.confidence, precise.strict]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
 
 
@@ -125,7 +129,14 @@ def keep_scan(weights: str, scan: Scan) -> None:
     kind = {"task": scan.task, "granularity": scan.granularity, "criterion": scan.criterion}
     seed, choices = scan.seed, scan.choices
     full = scan_digest(
-        weights, **kind, split=scan.split, ratios=scan.ratios, seed=seed, n=scan.n, choices=choices
+        weights,
+        **kind,
+        split=scan.split,
+        ratios=scan.ratios,
+        seed=seed,
+        n=scan.n,
+        choices=choices,
+        precise=scan.precise,
     )
     save_scan(full, scan)
     if scan.complete and scan.split == "validation":

@@ -1,13 +1,19 @@
 """How sensitive each layer or group is: accuracy lost and time saved when it alone is pruned."""
 
-from pruning.sensitivity.result import Measured, Scan, ScanPoint
+from pruning.sensitivity.adaptive import Adaptive, Estimate, Precise
+from pruning.sensitivity.point import Measured, Sample, ScanPoint
+from pruning.sensitivity.result import Scan
 from pruning.sensitivity.saved_time import LatencyPoint, LatencyScan, latency_scan
 from pruning.sensitivity.scan import Walk, coarse_first, iter_scan, scan_sensitivity
 
 __all__ = [
+    "Adaptive",
+    "Estimate",
     "LatencyPoint",
     "LatencyScan",
     "Measured",
+    "Precise",
+    "Sample",
     "Scan",
     "ScanPoint",
     "Walk",

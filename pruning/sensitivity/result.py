@@ -7,53 +7,25 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Annotated, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from pruning.groups.choices import Choices, Heads, Norms
 from pruning.recipe import Granularity
+from pruning.sensitivity.adaptive import Precise
+from pruning.sensitivity.point import FROZEN, Count, Measured, ScanPoint, Share
+
+__all__ = ["FROZEN", "Count", "Measured", "Scan", "ScanPoint", "Share", "read_json"]
 
 MAX_JSON_CHARS = 64_000_000  # a scan of 1,000 keys at 20 ratios is 4 MB
 
 T = TypeVar("T", bound=BaseModel)
-Share = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
-Count = Annotated[int, Field(ge=0)]
-FROZEN = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-
-class Measured(BaseModel):
-    """Accuracy and loss of one network.
-
-    Args:
-        accuracy: fraction of the images predicted right.
-        interval: 95 % Wilson interval of the accuracy.
-        loss: mean cross-entropy in nats; None if it is not finite.
-    """
-
-    model_config = FROZEN
-
-    accuracy: Share
-    interval: tuple[Share, Share]
-    loss: Annotated[float, Field(allow_inf_nan=False)] | None
-
-
-class ScanPoint(Measured):
-    """What was measured with one key pruned, all others whole.
-
-    Args:
-        key: group id ("channel") or layer name (masks of weights).
-        ratio: fraction asked to be removed.
-        kept: units or weights that stayed.
-        size: units or weights of the key.
-    """
-
-    key: str
-    ratio: Share
-    kept: Count
-    size: Count
 
 
 class Scan(BaseModel):
     """A per-key scan; the same network, data and arguments give the same scan.
+
+    An exact scan measures each point on all n images. An adaptive one measures each on as many as the
+    precision asked for takes, and infers some; see `pruning.sensitivity.adaptive`.
 
     Args:
         model: name of the architecture, if known.
@@ -61,13 +33,14 @@ class Scan(BaseModel):
         split: name of the split that was measured on.
         granularity, criterion, seed: how the keys were pruned.
         heads, norms: how the groups of "channel" were found, as `pruning.Choices` says.
-        n: images measured for each point.
+        n: images that the accuracies are about; how many of them a point was measured on, `images_of` says.
         classes: of the task.
         keys: what was scanned, in the network's order.
         ratios: asked for each key, ascending.
         dense: the network as it was.
         points: in the order in which they were measured.
-        version: of this file format.
+        precise: what an adaptive scan was asked for; None for an exact one.
+        version: of this file format; files of version 1, which are all exact, are read, too.
     """
 
     model_config = FROZEN
@@ -86,7 +59,13 @@ class Scan(BaseModel):
     points: tuple[ScanPoint, ...]
     heads: Heads = "whole"
     norms: Norms = "exact"
-    version: Literal[1] = 1
+    precise: Precise | None = None
+    version: Literal[1, 2] = 2
+
+    @field_validator("version")
+    @classmethod
+    def _newest(cls, _: int) -> int:
+        return 2  # whatever was read: this is how it will be written
 
     @model_validator(mode="after")
     def _points_belong(self) -> Self:
@@ -96,6 +75,10 @@ class Scan(BaseModel):
                 raise ValueError(f"a point at {point.key[:80]!r}, {point.ratio} is not of this scan")
             if point.kept > point.size:
                 raise ValueError(f"a point at {point.key[:80]!r}, {point.ratio} keeps more than there is")
+            if point.sample and (point.sample.n > self.n or self.precise is None):
+                raise ValueError(f"a point at {point.key[:80]!r}, {point.ratio} has a sample of other images")
+            if not point.bounds[0] <= point.accuracy <= point.bounds[1]:
+                raise ValueError(f"a point at {point.key[:80]!r}, {point.ratio} lies outside its own bounds")
         if len({(point.key, point.ratio) for point in self.points}) < len(self.points):
             raise ValueError("a point occurs twice")
         return self
@@ -107,8 +90,27 @@ class Scan(BaseModel):
 
     @property
     def complete(self) -> bool:
-        """Whether every key was measured at every ratio; False for a scan that was stopped."""
-        return len(self.points) == len(self.keys) * len(self.ratios)
+        """Whether every key is known at every ratio, as precisely as asked for; False if it was stopped."""
+        settled = sum(point.settled for point in self.points)
+        return settled == len(self.keys) * len(self.ratios)
+
+    @property
+    def mode(self) -> Literal["exact", "adaptive"]:
+        """Whether every point is measured on all images, or on as many as it takes."""
+        return "adaptive" if self.precise else "exact"
+
+    def images_of(self, point: ScanPoint) -> int:
+        """How many images a point was measured on."""
+        return point.sample.n if point.sample else self.n
+
+    @property
+    def effort(self) -> tuple[int, int]:
+        """Images evaluated for the points there are, and those that an exact scan of them evaluates.
+
+        Ratios that leave the same are one network; the dense network is not counted.
+        """
+        networks = {(p.key, p.kept): self.images_of(p) for p in self.points if p.kept < p.size}
+        return sum(networks.values()), self.n * len(networks)
 
     def curve(self, key: str) -> tuple[ScanPoint, ...]:
         """The points of one key by ascending ratio; empty if none was measured yet.
@@ -151,7 +153,9 @@ class Scan(BaseModel):
         Args:
             loss_points: percentage points of accuracy that may be lost against the dense network.
         Returns:
-            key -> the largest measured ratio up to which no measured point loses more; 0 if there is none.
+            key -> the largest ratio up to which no point loses more; 0 if there is none. The accuracies count
+            as they are, whether measured or estimated: an adaptive scan's may be off by its precision, and a
+            ratio that is near `loss_points` is to be measured before it is relied on.
         """
         return {key: self._largest(key, loss_points) for key in self.keys}
 

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from pruning.groups import Group, Structure, find_structure
 from pruning.latency import FEWEST, Timing, measure_latency
 from pruning.plan import kept_count
-from pruning.sensitivity.result import FROZEN, Count, Share, read_json
+from pruning.sensitivity.point import FROZEN, Count, Share
+from pruning.sensitivity.result import read_json
 from pruning.sensitivity.scan import coarse_first
 from pruning.shrink import shrink_by_keep
 

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from pruning import store
-from pruning.sensitivity import Measured, Scan, ScanPoint
+from pruning.sensitivity import Measured, Precise, Scan, ScanPoint
 from pruning.store import cache_dir, find, find_scan, save, save_scan, scan_digest, weights_digest
 
 NAME = "0123456789abcdef"
@@ -183,3 +183,5 @@ def test_scan_digest_depends_on_all_that_decides_the_result() -> None:
     digests = {scan_digest(**base)} | {scan_digest(**{**base, key: changes[key]}) for key in changes}
     assert len(digests) == 9
     assert scan_digest(**{**base, "ratios": [0.5, 0.1, 0.5]}) == scan_digest(**base)
+    precisions = (None, Precise(), Precise(2), Precise(confidence=0.9), Precise(strict=True))
+    assert len({scan_digest(**base, precise=precise) for precise in precisions}) == 5

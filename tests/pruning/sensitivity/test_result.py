@@ -1,8 +1,11 @@
 import json
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as some
 
-from pruning.sensitivity.result import Measured, Scan, ScanPoint
+from pruning.evaluate import wilson
+from pruning.sensitivity import Estimate, Measured, Precise, Sample, Scan, ScanPoint
 
 
 def point(key: str, ratio: float, accuracy: float, **changes: object) -> ScanPoint:
@@ -104,7 +107,8 @@ def test_complete_says_whether_all_was_measured(measured: Scan) -> None:
         ({"n": 0}, "valid at n: "),
         ({"dense": {"accuracy": 1.5, "interval": [0, 1], "loss": 0}}, "valid at dense > accuracy: "),
         ({"extra": 1}, "valid at extra: "),
-        ({"version": 2}, "valid at version: "),
+        ({"version": 3}, "valid at version: "),
+        ({"precise": {"points": 0}}, "valid at precise"),
         ({"keys": ["a"]}, "is not of this scan"),
         ({"ratios": [0.25]}, "is not of this scan"),
         ({"granularity": "hair"}, "valid at granularity: "),
@@ -130,3 +134,94 @@ def test_points_twice_or_too_large_are_refused() -> None:
         scan(point("a", 0.5, 0.8), point("a", 0.5, 0.7))
     with pytest.raises(ValueError, match="more than there is"):
         scan(point("a", 0.5, 0.8, kept=9))
+
+
+def partly(n: int = 40, **changes: object) -> Sample:
+    fields = {"n": n, "bounds": (0.6, 0.9), "how": "partly", "settled": True, "changed": (3, 1, 2)} | changes
+    return Sample(**fields)  # type: ignore[arg-type]
+
+
+def test_files_of_version_1_are_exact_scans(measured: Scan) -> None:
+    old = json.loads(measured.to_json())
+    del old["precise"], old["dense"]["invalid"]
+    old["version"] = 1
+    for point in old["points"]:
+        del point["sample"], point["invalid"]
+    read = Scan.from_json(json.dumps(old))
+    assert read == measured
+    assert read.mode == "exact"
+    assert {(p.how, p.bounds == (p.accuracy, p.accuracy), read.images_of(p)) for p in read.points} == {
+        ("measured", True, 100)
+    }
+    assert json.loads(read.to_json())["version"] == 2
+
+
+shares = some.floats(0, 1)
+samples = some.builds(
+    lambda n, ends, how, settled, changed: Sample(
+        n=n, bounds=(min(ends), max(ends)), how=how, settled=settled, changed=changed
+    ),
+    some.integers(0, 100),
+    some.tuples(shares, shares),
+    some.sampled_from(["partly", "between", "beyond"]),
+    some.booleans(),
+    some.lists(some.integers(0, 30), max_size=3).map(tuple),
+)
+
+
+@given(
+    some.none() | some.builds(Precise, some.floats(0.1, 50), some.floats(0.5, 0.999), some.booleans()),
+    some.lists(some.tuples(some.none() | samples, shares, some.integers(0, 100)), max_size=3),
+)
+def test_any_scan_survives_json(precise: Precise | None, found: list) -> None:
+    points = []
+    for (sample, share, invalid), ratio in zip(found, (0.25, 0.5, 1.0), strict=False):
+        sample = sample if precise else None
+        low, high = sample.bounds if sample else (0.0, 1.0)
+        accuracy = min(max(low + share * (high - low), low), high)
+        points.append(point("a", ratio, accuracy, sample=sample, invalid=invalid))
+    whole = scan(*points, precise=precise)
+    assert Scan.from_json(whole.to_json()) == whole
+
+
+def test_open_points_do_not_complete_a_scan(measured: Scan) -> None:
+    *known, last = measured.points
+    open_ = last.model_copy(update={"sample": partly(settled=False, bounds=(0.8, 1.0))})
+    assert not scan(*known, open_, precise=Precise()).complete
+    settled = last.model_copy(update={"sample": partly(bounds=(0.8, 1.0))})
+    assert scan(*known, settled, precise=Precise()).complete
+
+
+def test_effort_counts_each_network_once() -> None:
+    points = (
+        point("a", 0.25, 0.9, kept=8),  # nothing was removed: the dense network
+        point("a", 0.5, 0.8, kept=4, sample=partly(40)),
+        point("a", 1.0, 0.8, kept=4, sample=partly(40)),
+        point("b", 0.5, 0.7, kept=3),
+        point("b", 1.0, 0.7, kept=2, sample=partly(0, how="between")),
+    )
+    assert scan(*points, precise=Precise()).effort == (140, 300)
+    assert scan().effort == (0, 0)
+
+
+def test_estimates_become_points() -> None:
+    about = {"key": "a", "ratio": 0.5, "kept": 4, "size": 8, "total": 1000}
+    exact = Estimate(0.8, (0.8, 0.8), 1000, (), "measured", True)
+    measured = ScanPoint.estimated(exact, **about, loss=0.5, invalid=2)  # type: ignore[arg-type]
+    assert measured.interval == wilson(800, 1000)
+    assert (measured.sample, measured.loss, measured.invalid) == (None, 0.5, 2)
+    part = Estimate(0.8, (0.79, 0.81), 200, (1, 2, 3), "partly", True)
+    found = ScanPoint.estimated(part, **about)  # type: ignore[arg-type]
+    assert found.bounds == (0.79, 0.81)
+    assert found.interval == (wilson(790, 1000)[0], wilson(810, 1000)[1])
+    assert found.sample == Sample(n=200, bounds=(0.79, 0.81), how="partly", settled=True, changed=(1, 2, 3))
+    assert (found.how, found.loss) == ("partly", None)
+
+
+def test_samples_that_do_not_fit_are_refused() -> None:
+    with pytest.raises(ValueError, match="other images"):
+        scan(point("a", 0.5, 0.8, sample=partly(101)), precise=Precise())
+    with pytest.raises(ValueError, match="other images"):
+        scan(point("a", 0.5, 0.8, sample=partly()))  # an exact scan has none
+    with pytest.raises(ValueError, match="outside its own bounds"):
+        scan(point("a", 0.5, 0.5, sample=partly()), precise=Precise())
