@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
+
+from pruning.groups.choices import DEFAULT
+from ui import cache
 
 Open = Callable[..., Any]
 
@@ -61,3 +66,16 @@ def test_a_threshold_is_drawn_only_where_there_is_one(open_page: Open, granulari
     assert any("do not fit" in caption.value for caption in app.caption) == (granularity == "pattern")
     assert not app.error
     assert not app.exception
+
+
+def test_scores_of_the_layer_on_show_are_those_of_the_whole_network() -> None:
+    """They are made for this layer alone, and neither they nor sorting them touch the network."""
+    model = "digits-mlp"
+    name = next(one.name for one in cache.layers(model) if one.prunable)
+    before = cache.model(model).module.get_submodule(name).weight.clone()
+    for criterion in ("l1", "random", "lamp"):
+        found = cache.sorted_scores(model, "weight", criterion, 3, DEFAULT, name)
+        whole = cache.scores(model, "weight", criterion, 3)[f"{name}.weight"]
+        assert np.array_equal(found.ordered, np.sort(whole.numpy(), axis=None))
+    assert torch.equal(cache.model(model).module.get_submodule(name).weight, before)
+    assert cache.stops(model, "weight", "l1") == {}

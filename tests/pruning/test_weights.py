@@ -1,3 +1,8 @@
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -16,6 +21,7 @@ from pruning.weights import (
     ridgeline,
     summarise,
 )
+from pruning.weights.pieces import PIECE, pieces
 
 
 @pytest.fixture
@@ -25,8 +31,8 @@ def values() -> torch.Tensor:
 
 def test_histogram_is_numpys(values: torch.Tensor) -> None:
     ours = histogram(values, bins=17)
-    counts, edges = np.histogram(values.numpy(), bins=17)
-    assert np.abs(ours.counts - counts).sum() <= 2  # a value on an edge may fall on either side
+    counts, edges = np.histogram(values.double().numpy(), bins=17)
+    assert np.array_equal(ours.counts, counts)
     np.testing.assert_allclose(ours.edges, edges, rtol=1e-6)
     assert ours.counts.sum() == values.numel()
     assert (ours.density * np.diff(ours.edges)).sum() == pytest.approx(1)
@@ -206,3 +212,160 @@ def test_summaries_do_not_hold_on_to_the_network() -> None:
         module.head.weight.zero_()
     assert np.array_equal(scales, shown[0])
     assert np.array_equal(picture, shown[1])
+
+
+AWKWARD = {
+    "ties": torch.tensor([1.0, 2, 2, 2, 3, 3]).repeat(50),
+    "constant": torch.full((300,), 0.1),
+    "zeros of both signs": torch.tensor([0.0, -0.0, 1e-45, -1e-45, 1]),
+    "float16": torch.randn(37, 11, generator=torch.Generator().manual_seed(0)).half(),
+    "bfloat16": torch.randn(37, 11, generator=torch.Generator().manual_seed(0)).bfloat16(),
+    "float64": torch.randn(37, 11, generator=torch.Generator().manual_seed(0)).double(),
+    "transposed": torch.randn(19, 23, generator=torch.Generator().manual_seed(1)).T,
+    "every other": torch.randn(20, 9, 4, generator=torch.Generator().manual_seed(2))[::2, :, ::3],
+    "channels last": torch.randn(4, 3, 5, 5).to(memory_format=torch.channels_last),
+    "expanded": torch.randn(1, 50, generator=torch.Generator().manual_seed(3)).expand(30, 50),
+    "one value": torch.tensor(-3.0),
+    "largest": torch.tensor([-3.4028235e38, 3.4028235e38, 0]),
+    "a column": torch.randn(64, 3)[:, 1],
+    "needs a gradient": torch.randn(8, 8, requires_grad=True),
+}
+
+
+def plainly(values: torch.Tensor) -> np.ndarray:
+    return values.detach().float().numpy().astype(np.float64).ravel()
+
+
+def counted(values: np.ndarray, edges: np.ndarray) -> list[int]:
+    """Counts between float64 edges, one comparison at a time."""
+    below = [int((values < edge).sum()) for edge in edges[1:-1]]
+    return np.diff([0, *below, len(values)]).tolist()
+
+
+@pytest.fixture(params=[7, PIECE])
+def piece(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
+    """Pieces so small that every tensor here has many, and the usual ones."""
+    for name in ("histogram", "summary"):
+        module = sys.modules[f"pruning.weights.{name}"]
+        monkeypatch.setattr(module, "pieces", partial(pieces, size=request.param))
+    return int(request.param)
+
+
+@pytest.mark.parametrize("name", AWKWARD)
+def test_pieces_hold_every_value_once(name: str, piece: int) -> None:
+    parts = list(pieces(AWKWARD[name], piece))
+    assert all(part.dtype == np.float32 and part.ndim == 1 and 0 < len(part) <= piece for part in parts)
+    assert np.array_equal(np.sort(np.concatenate(parts)), np.sort(plainly(AWKWARD[name])))
+
+
+def test_pieces_are_not_copied_where_they_need_not_be() -> None:
+    whole = torch.zeros(30, 20)
+    for view in (whole, whole.T, whole.reshape(5, 6, 20).permute(2, 0, 1)):
+        assert all(np.shares_memory(part, whole.numpy()) for part in pieces(view, 64))
+    assert list(pieces(torch.zeros(0, 3))) == []
+
+
+@pytest.mark.parametrize("name", AWKWARD)
+@pytest.mark.usefixtures("piece")
+def test_counts_are_exact_on_awkward_tensors(name: str) -> None:
+    values = AWKWARD[name]
+    plain = plainly(values)
+    for span in (None, (-0.1, 0.7)):
+        found = histogram(values, 23, span)
+        assert found.counts.tolist() == counted(plain, found.edges)
+        again = SortedScores(values).histogram(23, span)
+        assert np.array_equal(again.counts, found.counts)
+        assert np.array_equal(again.edges, found.edges)
+
+
+@pytest.mark.parametrize("name", AWKWARD)
+@pytest.mark.usefixtures("piece")
+def test_figures_are_exact_on_awkward_tensors(name: str) -> None:
+    values = AWKWARD[name]
+    plain, found = plainly(values), summarise(values)
+    assert found.mean == pytest.approx(plain.mean(), abs=1e-12 * np.abs(plain).max())
+    assert found.std == pytest.approx(plain.std(), abs=1e-12 * np.abs(plain).max())
+    assert found.zeros == (plain == 0).mean()
+    assert found.near_zero == ((np.abs(plain) < found.epsilon) | (plain == 0)).mean()
+    for probability, quantile in found.quantiles.items():
+        assert quantile == pytest.approx(np.quantile(plain, probability), rel=1e-12)
+    if np.ptp(plain) == 0:
+        assert (found.std, found.kurtosis) == (0, 0)
+
+
+@pytest.mark.parametrize("tail", [0.0, 0.01, 0.3, 0.999])
+@pytest.mark.parametrize("name", ["ties", "bfloat16", "every other", "one value"])
+@pytest.mark.usefixtures("piece")
+def test_the_scale_of_a_ridgeline_is_an_exact_order_statistic(name: str, tail: float) -> None:
+    ordered = np.sort(np.abs(plainly(AWKWARD[name])))
+    limit = ordered[max(round((1 - tail) * len(ordered)) - 1, 0)]
+    assert ridgeline({name: AWKWARD[name]}, tail=tail)[name].edges[-1] == limit
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(st.floats(-4, 4, width=16) | st.sampled_from([0.1, 0.7, -0.7]), min_size=1, max_size=60),
+    st.floats(-4, 4),
+    st.integers(1, 9),
+)
+def test_looking_up_is_counting(numbers: list[float], value: float, bins: int) -> None:
+    values = torch.tensor(numbers)
+    scores, plain = SortedScores(values), plainly(values)
+    for cut in (value, 0.1, 0.7):  # float32(0.1) is above 0.1 and float32(0.7) below 0.7
+        assert scores.share_below(cut) == (plain < cut).mean()
+        assert scores.share_nearer(cut) == (np.abs(plain) < cut).mean()
+    bars = scores.compact(bins)
+    assert bars.counts.tolist() == counted(plain, bars.edges)
+
+
+def test_many_equal_weights_are_all_counted() -> None:
+    """A float32 counter, such as torch.histc's, ends at 2^24."""
+    values = torch.zeros(1).expand(2**24 + 5)
+    assert histogram(values, 1, (-1, 1)).counts.tolist() == [2**24 + 5]
+
+
+def test_scores_are_sorted_in_a_copy_unless_they_may_be_used_up() -> None:
+    scores = torch.tensor([3.0, 1, 2])
+    assert SortedScores(scores).ordered.tolist() == [1, 2, 3]
+    assert scores.tolist() == [3, 1, 2]
+    assert SortedScores(scores).nbytes == 12
+    assert np.shares_memory(SortedScores(scores, reuse=True).ordered, scores.numpy())
+
+
+@pytest.mark.parametrize("shape", [(70, 300), (1000, 3), (5, 64, 3, 3), (4097,)])
+def test_a_large_matrix_is_pooled_band_by_band(
+    shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weight = torch.randn(shape, generator=torch.Generator().manual_seed(4))
+    whole = matrix(weight, limit=32)
+    monkeypatch.setattr("pruning.weights.pictures.BAND", 100)
+    assert np.array_equal(matrix(weight, limit=32), whole)
+    assert max(whole.shape) <= 32
+    assert np.abs(whole).max() == weight.abs().max()
+
+
+def test_kernels_are_limited_by_their_weights_too() -> None:
+    weight = torch.randn(4, 5, 6, 6)
+    assert len(kernels(weight, cells=100).images) == 2
+    assert len(kernels(weight, cells=1).images) == 1
+    assert kernels(weight, cells=1).total == 20
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="peak memory is read from /proc")
+def test_all_layers_need_a_small_part_of_the_networks_memory() -> None:
+    """In a process of its own: peaks of this one are of other tests."""
+    code = """
+import re, torch
+from pathlib import Path
+from pruning import weights
+values = {str(i): torch.rand(2048, 2048) for i in range(6)}
+status = lambda name: int(re.search(name + r":\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) * 1024
+look = lambda found: (weights.ridgeline(found), [weights.summarise(v) for v in found.values()])
+look({"0": torch.rand(64, 64)})
+Path("/proc/self/clear_refs").write_text("5")
+before = status("VmRSS")
+look(values)
+print((status("VmHWM") - before) / sum(v.nbytes for v in values.values()))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert float(done.stdout) < 0.5  # the sorted copy of one layer is a sixth, and may be freed late

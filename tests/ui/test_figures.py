@@ -112,3 +112,39 @@ def test_a_ridgeline_keeps_layers_apart_and_says_whose_a_point_is() -> None:
     assert data.groupby("layer")["count"].sum().to_dict() == dict.fromkeys(dense, 3)
     both, _ = weights.ridgeline(dense, dense, "c", LIGHT)
     assert [trace.name for trace in both.data if trace.showlegend] == ["dense", "pruned"]
+
+
+def sent(figure: go.Figure) -> int:
+    """Bytes of a figure on its way to the browser."""
+    return len(json.dumps(spec(figure, dark=True)))
+
+
+def test_figures_of_huge_networks_stay_small_and_say_what_they_leave_out() -> None:
+    draw = np.random.default_rng(0)
+    names = [f"{'block.' * 60}{i}" for i in range(500)]
+    part = weights.around(names, names[490], 80)
+    assert part == names[420:]
+    assert weights.around(names, names[100], 80) == names[60:140]
+    assert weights.around(names[:3], None, 80) == names[:3]
+    edges = np.linspace(-0.123456789, 0.123456789, 51)
+    side = {name: Histogram(edges, draw.integers(0, 10**6, 50)) for name in part}
+    ridges, _ = weights.ridgeline(side, side, names[490], LIGHT, every=False)
+    assert "these layers" in ridges.layout.title.text
+
+    values = np.sort(draw.random(50_000).astype(np.float32))[::-1]
+    bars, data = weights.norms("wide", values, np.arange(50_000), draw.random(50_000) < 0.3, LIGHT)
+    drawn = np.concatenate([trace.x for trace in bars.data])
+    assert len(drawn) == weights.MOST_BARS
+    assert {0, 49_999} <= set(drawn)
+    assert len(data) == 50_000
+
+    scales = {name: draw.random(2048).astype(np.float32) for name in names[:200]}
+    curves, data = weights.batch_norm(scales, names[0], LIGHT)
+    assert sum(len(trace.x) for trace in curves.data) < weights.MOST_POINTS + 400
+    assert len(data) == 200 * 2048
+
+    cells = draw.normal(size=(256, 256)).astype(np.float32)
+    heat = weights.matrix("m", cells, (512, 512), LIGHT)
+    np.testing.assert_allclose(heat.data[0].z, cells, atol=1e-4)
+    sizes = [sent(figure) for figure in (ridges, bars, curves, heat)]
+    assert sum(sizes) < 1_700_000, sizes

@@ -17,9 +17,9 @@ from ui.figures.words import SPACE
 
 OVERLAP = 1.7  # height of the tallest ridge, in rows
 ROW = 30  # pixels between two ridges
-LONGEST = 60  # letters of a layer's name where it is repeated
+LONGEST = 40  # letters of a layer's name where it is repeated
 MOST_BARS = 1000  # of a layer's outputs
-MOST_POINTS = 6000  # of all curves of BatchNorm scales together
+MOST_POINTS = 4000  # of all curves of BatchNorm scales together
 DIGITS = 5  # of the largest number in a picture or curve, sent to the browser
 
 

@@ -1,0 +1,107 @@
+"""No page sends more than two megabytes to the browser, whatever the network.
+
+Counted are the frames of Streamlit's connection and every file that is fetched from the server, but for the
+scripts, styles and fonts that are the same for every page and are kept by the browser.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from harness import App, Server, new_app, serve
+
+from ui.shell import PAGES
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, BrowserContext
+
+MOST = 2_000_000
+HUGE = Path(__file__).parent / "apps" / "huge_app.py"
+STATIC = ("/static/", "/app/static/")
+
+
+class Counter:
+    """What one tab has received, by kind."""
+
+    def __init__(self, app: App) -> None:
+        self.frames = 0
+        self.files: dict[str, int] = {}
+        self._urls: dict[str, str] = {}
+        network = app.page.context.new_cdp_session(app.page)
+        network.on("Network.requestWillBeSent", self._asked)
+        network.on("Network.dataReceived", self._received)
+        network.send("Network.enable")
+        app.page.on("websocket", lambda socket: socket.on("framereceived", self._framed))
+
+    @property
+    def total(self) -> int:
+        return self.frames + sum(self.files.values())
+
+    def _framed(self, payload: str | bytes) -> None:
+        self.frames += len(payload)
+
+    def _asked(self, event: dict[str, Any]) -> None:
+        self._urls[event["requestId"]] = event["request"]["url"]
+
+    def _received(self, event: dict[str, Any]) -> None:
+        url = self._urls.get(event["requestId"], "")
+        if url.startswith("http") and not any(part in url for part in STATIC):
+            self.files[url] = self.files.get(url, 0) + event["dataLength"]
+
+
+@pytest.mark.parametrize("model", ["cifar10-resnet20", "digits-vit"])
+def test_no_page_sends_more_than_two_megabytes(window: BrowserContext, server: Server, model: str) -> None:
+    app = App(window.new_page(), server)
+    counter = Counter(app)
+    sent = {}
+    for name, title in PAGES.items():
+        before = counter.total
+        if sent:
+            app.switch(title)
+        else:
+            app.open(f"{name}?model={model}")
+        app.page.wait_for_timeout(300)  # what is fetched once the page is there
+        sent[name] = counter.total - before
+    app.page.close()
+    assert min(sent.values()) > 5_000, sent  # it does count
+    assert max(sent.values()) < MOST, sent
+
+
+def test_the_files_of_an_export_are_sent_when_they_are_asked_for(
+    window: BrowserContext, server: Server
+) -> None:
+    app = App(window.new_page(), server)
+    counter = Counter(app)
+    page = app.open("export?model=digits-mlp")
+    page.get_by_test_id("stAlertContentSuccess").get_by_text("predictions the same").wait_for()
+    page.wait_for_timeout(300)
+    assert not [url for url in counter.files if url.endswith((".bin", ".zip"))]
+    with page.expect_download() as waiting:
+        page.get_by_role("button", name="All as .zip").click()
+    assert Path(waiting.value.path()).stat().st_size > 200_000
+    page.close()
+
+
+@pytest.fixture(scope="module")
+def huge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """An app that knows a network of very many layers, very many outputs and very large kernels."""
+    folder = tmp_path_factory.mktemp("huge")
+    with serve(folder, HUGE) as running:
+        yield running
+
+
+def test_a_huge_network_sends_no_more(browser: Browser, huge: Server) -> None:
+    app = new_app(browser, huge)
+    counter = Counter(app)
+    for layer in ("wide", "patch", "large"):
+        before = counter.total
+        page = app.open(f"weights?model=huge&layer={layer}")
+        page.get_by_text("80 of 124 layers are shown").wait_for()
+        page.wait_for_timeout(300)
+        assert 100_000 < counter.total - before < MOST, layer
+        assert page.get_by_text("1,000 of 30,000 outputs are shown").count() == (layer == "wide")
+    assert not app.exceptions
+    page.context.close()
