@@ -56,10 +56,8 @@ def plain_ratio(one: nn.Module, other: nn.Module, inputs: tuple[Tensor, ...], bu
 
 def against_itself() -> None:
     print(f"\n## A network against itself, {REPEATS} times: how many ratios within 1 ± {WITHIN}\n")
-    print(
-        "| network | threads | within 1 ± 0.03 | smallest, largest | plain loop within | smallest, largest |"
-    )
-    print("|---|--:|--:|---|--:|---|")
+    print("| network | threads | in turns: within | range | outside, unwarned | plain loop: within | range |")
+    print("|---|--:|--:|---|--:|--:|---|")
     before = torch.get_num_threads()
     for name, threads in SELF:
         module, inputs = network(name)

@@ -2,43 +2,123 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from dataclasses import dataclass
 
-from pruning import Recipe, Timing
-from pruning.latency import FEWEST, refine_latency
+from pruning import Memory, Recipe, Timing, peak_memory
+from pruning.latency import FEWEST, Way, refine_latency
 from ui import cache
+from ui.jobs import Job
 
 BUDGET_S = 1.5  # of measuring time, in slices
 SLICE_S = 0.12  # whoever wants to stop waits at most about this long for a slice to end
+BATCHES = (1, 8, 32, 128)
+KIND = "latency"  # of the jobs
+_MOST = 256  # peaks of memory that are remembered
+_peaks: dict[tuple[str, str, int], Memory] = {}
 
 
-def known(model_id: str, recipe: Recipe) -> Timing | None:
+@dataclass(frozen=True)
+class Setting:
+    """How a latency is measured.
+
+    Args:
+        batch_size: images per forward.
+        threads: of torch. One is steadiest: several wait for the slowest of them, which on a busy machine can
+            take a thousand times as long as the work.
+        way: see `pruning.latency.WAYS`.
+    """
+
+    batch_size: int = 1
+    threads: int = 1
+    way: Way = "eager"
+
+    @property
+    def words(self) -> str:
+        """For reading: batch 1, 1 thread, eager."""
+        return f"batch {self.batch_size}, {self.threads} thread{'s' * (self.threads > 1)}, {self.way}"
+
+
+USUAL = Setting()
+
+
+def thread_choices() -> list[int]:
+    """Numbers of threads worth trying on this machine."""
+    most = os.cpu_count() or 1
+    return sorted({1, most} | {2**power for power in range(6) if 2**power <= most})
+
+
+def known(model_id: str, recipe: Recipe, setting: Setting = USUAL) -> Timing | None:
     """The kept latency of this recipe, if it was measured."""
-    return cache.timings(model_id).get(recipe.digest)
+    return cache.timings(model_id).get(_name(recipe, setting))
 
 
-def forget(model_id: str, recipe: Recipe) -> None:
+def forget(model_id: str, recipe: Recipe, setting: Setting = USUAL) -> None:
     """Drop the kept latency of this recipe, so that it is measured again."""
-    cache.timings(model_id).pop(recipe.digest, None)
+    cache.timings(model_id).pop(_name(recipe, setting), None)
+    cache.jobs().forget(KIND, _job_key(model_id, recipe, setting))
 
 
-def measure(model_id: str, recipe: Recipe, *, untouched: bool) -> Iterator[Timing]:
+def measure(model_id: str, recipe: Recipe, *, untouched: bool, setting: Setting = USUAL) -> Iterator[Timing]:
     """Time the pruned network, yielding what is known after each slice; only the whole measurement is kept.
 
     What the caches hold is looked up now and not while iterating, so a worker may iterate.
 
     Args:
         untouched: whether the recipe leaves the network as it is, which is then timed alone.
+        setting: how; compiling takes long before the first timing, see `start`.
     """
     dense, kept = cache.model(model_id), cache.timings(model_id)
     slices = refine_latency(
         dense.module if untouched else cache.pruned(model_id, recipe),
         dense.example_inputs,
         baseline=None if untouched else dense.module,
+        batch_size=setting.batch_size,
+        threads=setting.threads,
+        way=setting.way,
         budget_s=BUDGET_S,
         slice_s=SLICE_S,
     )
-    return _keep(slices, kept, recipe.digest)
+    return _keep(slices, kept, _name(recipe, setting))
+
+
+def start(owner: str, model_id: str, recipe: Recipe, *, untouched: bool, setting: Setting) -> Job:
+    """The same in the background; the job's parts are the timings so far."""
+    slices = measure(model_id, recipe, untouched=untouched, setting=setting)
+
+    def work(job: Job) -> None:
+        for timing in slices:
+            job.add(timing)
+            if job.stop.is_set():
+                return
+
+    key = _job_key(model_id, recipe, setting)
+    cache.jobs().forget(KIND, key)  # ended without enough turns, or failed: try again
+    return cache.jobs().submit(owner, KIND, key, work)
+
+
+def peaks(model_id: str, recipe: Recipe, batch_size: int) -> tuple[Memory, Memory]:
+    """Peak memory of an eager forward of the dense and of the pruned network; counted once."""
+    loaded = cache.model(model_id)
+    found = []
+    for digest in ("", recipe.digest):
+        key = (model_id, digest, batch_size)
+        if key not in _peaks:
+            network = cache.pruned(model_id, recipe) if digest else loaded.module
+            while len(_peaks) >= _MOST:
+                _peaks.pop(next(iter(_peaks)), None)
+            _peaks[key] = peak_memory(network, loaded.example_inputs, batch_size=batch_size)
+        found.append(_peaks[key])
+    return found[0], found[1]
+
+
+def _name(recipe: Recipe, setting: Setting) -> str:
+    return recipe.digest if setting == USUAL else f"{recipe.digest}, {setting.words}"
+
+
+def _job_key(model_id: str, recipe: Recipe, setting: Setting) -> str:
+    return repr((model_id, recipe.digest, setting))
 
 
 def _keep(slices: Iterator[Timing], kept: dict[str, Timing], digest: str) -> Iterator[Timing]:

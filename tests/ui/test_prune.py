@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
-from pruning import Report, Timing, wilson
+from pruning import Memory, Report, Timing, wilson
 from ui import cache, granularity
 from ui.draft import Draft, History
 from ui.figures import prune as figures
@@ -213,8 +213,9 @@ class TestCards:
         [
             (1.5, (1.4, 1.6), 50, "1.50× <small>faster"),
             (0.8, (0.7, 0.9), 50, "0.80× <small>slower"),
-            (1.1, (0.9, 1.2), 50, "no clear difference"),
-            (9.9, (0.1, 90.0), 3, "only 3 turns fitted"),
+            (1.1, (0.9, 1.2), 50, "1.10× <small>unclear"),
+            (1.1, (0.9, 1.2), 50, 'px-doubt">cannot tell'),
+            (9.9, (0.1, 90.0), 3, "too few turns"),
         ],
     )
     def test_latency_says_no_more_than_was_measured(
@@ -223,8 +224,25 @@ class TestCards:
         dense = Timing(2e-3, 1e-3, 3e-3, n, 1, 2)
         shown = cards.latency(Timing(1e-3, 9e-4, 2e-3, n, 1, 2, dense, ratio, interval))
         assert said in shown
-        assert "1.00 ms, dense 2.00 ms" in shown
-        assert "batch 1, 2 threads" in shown
+        assert "0.90 – 2.00 ms" in shown or "0.900 – 2.000 ms" in shown
+        assert "dense 2.00<span class=px-wide> (1.00–3.00)</span> ms" in shown
+
+    def test_latency_tells_turns_way_preparation_and_memory(self) -> None:
+        dense = Timing(2e-3, 2e-3, 2e-3, 50, 8, 1)
+        timing = Timing(
+            1e-3, 1e-3, 1e-3, 50, 8, 1, dense, 2.0, (1.9, 2.1), way="compiled", left_out=7, preparation=12.5
+        )
+        peaks = Memory(2_000_000, 1_500_000, 8, "counted"), Memory(1_000_000, 700_000, 8, "counted")
+        shown = cards.latency(timing, "", "8 × 8 × 1", peaks)
+        for said in (
+            "50 turns, compiled; one image is 8 × 8 × 1.",
+            "7 more were left out",
+            "Preparing both networks took 12.5 s",
+            '<div class="px-second">1 MB</div>',
+            "of 2 MB",
+            "300,000 activations",
+        ):
+            assert said in shown
 
 
 class TestOutcome:

@@ -8,7 +8,7 @@ import streamlit as st
 
 import pruning
 from pruning.checkpoint.size import dense_size
-from ui import cache, shell
+from ui import cache, latency_setting, shell
 from ui.figures.words import SPACE, percent
 from ui.model import measured
 from ui.model.measured import Setting
@@ -22,7 +22,7 @@ TERMS = {
     "MAC is one multiplication and one addition. Exact.",
     "File size": "Bytes of the weights as a .safetensors file, header included. Exact.",
     "Latency": "Measured time of one forward pass on this processor: the median, and the middle half "
-    "of the times (quartiles). Change batch size and threads, or measure again, under Latency settings.",
+    "of the times (quartiles). Batch size, threads, way of running and measuring again: Latency settings.",
     "Can be cut": "Units (filters, neurons, heads) that can really be removed, in groups that must go "
     "together: one ratio for each group. Single weights can be masked besides.",
 }
@@ -53,23 +53,7 @@ def _grid(session: Session, setting: Setting, waiting: bool) -> None:
 def choose_setting(session: Session) -> Setting:
     """How latency is measured, behind a button."""
     with st.popover("Latency settings", icon=":material/speed:", type="tertiary"):
-        batch = st.selectbox(
-            "Batch size",
-            measured.BATCHES,
-            key="latency-batch",
-            persist_state="session",
-            help="Images in one forward pass. The time shown is that of the whole pass.",
-        )
-        choices = measured.thread_choices()
-        threads = st.selectbox(
-            "Threads",
-            choices,
-            index=choices.index(measured.default_threads()),
-            key="latency-threads",
-            persist_state="session",
-            help="Threads that PyTorch may use in one operation.",
-        )
-        setting = Setting(int(batch), int(threads))
+        setting = latency_setting.choose()
         st.button(
             "Measure again",
             on_click=measured.forget,
@@ -113,7 +97,7 @@ def _accuracy(session: Session) -> None:
 
 
 def _latency(session: Session, setting: Setting) -> None:
-    how = f"batch {setting.batch_size}, {setting.threads} thread{'s' * (setting.threads > 1)}"
+    how = setting.words
     try:
         timing = measured.latency(session.model_id, setting)
     except ValueError as error:
@@ -127,8 +111,12 @@ def _latency(session: Session, setting: Setting) -> None:
         "Latency",
         f"{_ms(timing.median)} ms",
         f"{spread}, {how}",
-        f"Median of {timing.n} forward{'s' * (timing.n > 1)}.",
+        f"Median of {timing.n} forward{'s' * (timing.n > 1)}.{_prepared(timing)}",
     )
+
+
+def _prepared(timing: pruning.Timing) -> str:
+    return "" if timing.way == "eager" else f" Preparing took {timing.preparation:.1f} s."
 
 
 def _ms(seconds: float) -> str:

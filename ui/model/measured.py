@@ -2,44 +2,27 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
-
-import torch
 
 import pruning
 from pruning.evaluate import evaluate_batches
 from pruning.latency import LayerTime
 from ui import cache
 from ui.jobs import Job
+from ui.latencies import Setting
+from ui.latencies import thread_choices as thread_choices
 
 POLL_S = 0.5
 AT_ONCE = 3e9  # multiply-accumulates that a page may wait for: about half a second on two cores
 LATENCY_S = 1.0  # budget of a latency
 SETTLE_S = 1.5  # before a latency: a browser on the same machine is still drawing the page
-BATCHES = (1, 8, 32, 128)
 OWNER = "everybody"  # these figures are the same for all visitors, and short
 
 
-@dataclass(frozen=True)
-class Setting:
-    """How a latency is measured."""
-
-    batch_size: int
-    threads: int
-
-
 def default_threads() -> int:
-    """What PyTorch uses unless told otherwise."""
-    return torch.get_num_threads()
-
-
-def thread_choices() -> list[int]:
-    """Numbers of threads worth trying on this machine, the current one among them."""
-    most = os.cpu_count() or 1
-    return sorted({default_threads(), most} | {2**power for power in range(6) if 2**power <= most})
+    """What is chosen unless told otherwise."""
+    return Setting().threads
 
 
 def accuracy(model_id: str) -> pruning.Report | None:
@@ -93,6 +76,7 @@ def start(model_id: str, setting: Setting) -> None:
             loaded.example_inputs,
             batch_size=setting.batch_size,
             threads=setting.threads,
+            way=setting.way,
             budget_s=LATENCY_S,
         )
 

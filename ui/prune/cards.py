@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from html import escape
 
-from pruning import Report, Timing
+from pruning import Memory, Report, Timing
 from pruning.evaluate import Interval, paired_difference
 from pruning.latency import FEWEST
 from ui.figures.words import percent
@@ -28,6 +28,8 @@ TERMS = {
     "assumes that these losses add up, which holds while they are small; no image is evaluated.",
     "Latency": "Measured time of one forward pass, the pruned and the dense network in turns, so that a busy "
     "machine slows down both. The ratio is the median over the turns, with its 95 % interval (sign test).",
+    "Peak memory": "What an eager forward needs at its most hungry moment: parameters, input and all results "
+    "alive at once, counted exactly; what an operation takes for itself and gives back is not seen.",
 }
 SCALES = (0.9, 0.8, 0.6, 0.4, 0.0)  # where the accuracy strip may begin
 
@@ -95,45 +97,120 @@ def no_accuracy(facts: Facts, why: str) -> str:
     return _grid(card)
 
 
-def latency(timing: Timing | None, waiting: str = "", images: str = "") -> str:
+def latency(
+    timing: Timing | None,
+    waiting: str = "",
+    images: str = "",
+    peaks: tuple[Memory, Memory] | None = None,
+) -> str:
     """The latency card.
 
     Args:
         timing: of the pruned network in turns with the dense one, or of the dense one alone.
         waiting: shown while there is no timing, or why there will be none.
         images: the shape of one input, in words.
+        peaks: peak memory of the dense and of the pruned network.
     """
     if timing is None:
         return _grid(_card("Latency", "", "–", "", "", escape(waiting), cls="px-latency px-words"))
-    badge = "measured, noisy" if "noisy" in timing.warning else "measured"
-    conditions = f"batch {timing.batch_size}, {timing.threads} threads"
-    spread = f"IQR {_seconds(timing.q1)} – {_seconds(timing.q3)}"
-    tip = f"{timing.n} turns; one image is {images}. {timing.warning}"
-    dense = timing.baseline
-    if dense is None or timing.ratio is None or timing.ratio_interval is None:
-        figure, under, bar, note = (
-            _seconds(timing.median),
-            spread,
-            _bar(1.0),
-            f"{timing.n} turns · {conditions}",
+    dense, interval = timing.baseline, timing.ratio_interval
+    unclear = interval is not None and interval[0] <= 1 <= interval[1]
+    word = "cannot tell" if unclear else "noisy" if "noisy" in timing.warning else "measured"
+    turns = f"{timing.n:,} turn{'s' * (timing.n != 1)}"
+    badge = f'<span class="px-{"doubt" if word != "measured" else "sure"}">{word}</span>, {turns}'
+    tip = f"{_conditions(timing, images)} {timing.warning}"
+    if dense is None or interval is None:
+        return _grid(
+            _card(
+                "Latency",
+                badge,
+                _milliseconds(timing.median),
+                f"quartiles {_quartiles(timing)}",
+                _spans(timing),
+                "nothing is pruned yet: the dense network alone",
+                cls="px-latency",
+                tip=tip,
+                aside=_peak(peaks),
+            )
         )
-    else:
-        low, high = timing.ratio_interval
-        figure, under = _speedup(timing), f"{_seconds(timing.median)}, dense {_seconds(dense.median)}"
-        enough = timing.n >= FEWEST
-        bar = _bar(timing.median / dense.median if enough else 1.0)
-        note = f"95 %: {low:.2f} – {high:.2f}× · {conditions}" if enough else conditions
-        tip += f" Pruned {spread}, dense IQR {_seconds(dense.q1)} – {_seconds(dense.q3)}."
-    return _grid(_card("Latency", badge, figure, under, bar, note, cls="px-latency", tip=tip))
+    enough = timing.n >= FEWEST
+    note = (
+        f"{_quartiles(timing, median=True)} · dense {_quartiles(dense, median=True, wide=True)} ms"
+        if max(timing.median, dense.median) < 0.1
+        else f"{_milliseconds(timing.median)} · dense {_milliseconds(dense.median)}"
+    )
+    tip += f" Quartiles in ms: pruned {_quartiles(timing)}, dense {_quartiles(dense)}."
+    return _grid(
+        _card(
+            "Latency",
+            badge,
+            _speedup(timing),
+            f"95 %: {interval[0]:.2f} – {interval[1]:.2f}×" if enough else "too few for an interval",
+            _spans(timing, dense),
+            note,
+            cls="px-latency",
+            tip=tip,
+            aside=_peak(peaks),
+        )
+    )
+
+
+def _conditions(timing: Timing, images: str) -> str:
+    """How it was measured, in sentences."""
+    said = f"{timing.n} turns, {timing.way}; one image is {images}."
+    if timing.left_out:
+        said += f" {timing.left_out} more were left out: another process took the processor meanwhile."
+    if timing.way != "eager":
+        said += f" Preparing both networks took {timing.preparation:.1f} s, which is no part of the times."
+    return said
 
 
 def _speedup(timing: Timing) -> str:
     """The ratio and what may be said of it; no number where too few turns fitted into the time."""
     low, high = timing.ratio_interval or (0.0, 0.0)
     if timing.n < FEWEST:
-        return f"– <small>only {timing.n} turns fitted</small>"
-    said = "faster" if low > 1 else "slower" if high < 1 else "no clear difference"
+        return "– <small>too few turns</small>"
+    said = "faster" if low > 1 else "slower" if high < 1 else "unclear"
     return f"{timing.ratio:.2f}× <small>{said}</small>"
+
+
+def _quartiles(timing: Timing, *, median: bool = False, wide: bool = False) -> str:
+    """Quartiles in milliseconds, after the median if wanted; `wide` hides them where there is little room."""
+    digits = 2 if timing.median > 1e-3 else 3
+    middle, low, high = (f"{1e3 * value:.{digits}f}" for value in (timing.median, timing.q1, timing.q3))
+    if not median:
+        return f"{low} – {high} ms"
+    spread = f" ({low}–{high})"
+    return f"{middle}<span class=px-wide>{spread}</span>" if wide else middle + spread
+
+
+def _spans(timing: Timing, dense: Timing | None = None) -> str:
+    """The middle half of the times of both networks on one scale from 0, with their medians."""
+    both = [("px-pruned", timing), ("px-whole", dense)] if dense else [("px-whole", timing)]
+    end = 1.05 * max(each.q3 for _, each in both if each)
+    rows = "".join(
+        f'<div class="{cls}"><i style="width:{100 * each.median / end:.2f}%"></i>'
+        f'<b style="left:{100 * each.q1 / end:.2f}%;right:{100 - 100 * each.q3 / end:.2f}%"></b></div>'
+        for cls, each in both
+        if each
+    )
+    return f'<div class="px-times">{rows}</div>'
+
+
+def _peak(peaks: tuple[Memory, Memory] | None) -> str:
+    if peaks is None:
+        return ""
+    dense, pruned = peaks
+    term = (
+        f"{TERMS['Peak memory']} Pruned: {pruned.peak:,} bytes, of which {pruned.activations:,} activations; "
+        f"dense: {dense.peak:,} and {dense.activations:,}. Batch {pruned.batch_size}."
+    )
+    return (
+        f'<div class="px-aside"><div class="px-second">{size(pruned.peak)}</div><div class="px-under">'
+        f'<span class="px-tip" tabindex="0" data-tip="{escape(term)}">peak memory</span>'
+        + (f", of {size(dense.peak)}" if dense.peak != pruned.peak else "")
+        + "</div></div>"
+    )
 
 
 def _reduction(name: str, after: int, before: int, show: Callable[[float], str], tip: str = "") -> str:
@@ -272,5 +349,5 @@ def _count(number: float) -> str:
     return f"{number:,.0f}" if number < 1e6 else f"{number / 1e6:.3f} M"
 
 
-def _seconds(seconds: float) -> str:
+def _milliseconds(seconds: float) -> str:
     return f"{1e3 * seconds:.2f} ms" if seconds < 0.1 else f"{1e3 * seconds:.0f} ms"

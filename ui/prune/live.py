@@ -15,7 +15,8 @@ from streamlit.delta_generator import DeltaGenerator
 
 import pruning
 from pruning.live import LiveEvaluator
-from ui import cache, charts, latencies, shell, state, ways
+from ui import cache, charts, latencies, latency_setting, shell, state, ways
+from ui.latencies import Setting
 from ui.prune import cards, facts
 from ui.prune.board import LIVE
 from ui.prune.facts import Facts
@@ -86,16 +87,54 @@ def latency() -> None:
     with shell.errors_here():
         now = facts.of(session)
         mark = _for(now)
+        slot = st.html(cards.latency(None, MASKED if now.masked else "") + mark)
         if now.masked:
-            st.html(cards.latency(None, MASKED) + mark)
             return
+        setting = _setting()
         images = _images(cache.model(session.model_id))
-        found = latencies.known(session.model_id, now.recipe)
-        slot = st.html(cards.latency(found, "measured when the drag rests", images) + mark)
+        found = latencies.known(session.model_id, now.recipe, setting)
         if found is None:
             _rest(slot, cards.latency(None, "measured when the drag rests") + mark)
-            for found in latencies.measure(session.model_id, now.recipe, untouched=now.untouched):
-                slot.html(cards.latency(found, "", images) + mark)
+        peaks = latencies.peaks(session.model_id, now.recipe, setting.batch_size)
+        try:
+            for timing in [found] if found else _timings(session, now, setting, slot, mark):
+                slot.html(cards.latency(timing, "", images, peaks) + mark)
+        except ValueError as error:
+            slot.html(cards.latency(None, str(error)) + mark)
+
+
+def _setting() -> Setting:
+    """How it is measured, in a popover at the foot of the card."""
+    with (
+        st.container(key="latency-how"),
+        st.popover(latency_setting.current().words, type="tertiary", key="latency-setting"),
+        st.container(width=260),
+    ):
+        return latency_setting.choose()
+
+
+def _timings(
+    session: Session, now: Facts, setting: Setting, slot: DeltaGenerator, mark: str
+) -> Iterator[pruning.Timing]:
+    """Timings as they come; compiling goes on in the background, since no drag could take over meanwhile."""
+    if setting.way != "compiled":
+        yield from latencies.measure(session.model_id, now.recipe, untouched=now.untouched, setting=setting)
+        return
+    owner = session.claim()
+    job = latencies.start(owner, session.model_id, now.recipe, untouched=now.untouched, setting=setting)
+    try:
+        while job.busy:
+            if job.parts:
+                yield job.parts[-1]
+            else:
+                said = f"compiling, {job.elapsed:.0f} s" if job.started else "waiting for another measurement"
+                slot.html(cards.latency(None, said) + mark)
+            time.sleep(0.2)
+    finally:
+        cache.jobs().cancel(job, owner, forget=True)
+    if job.state == "failed":
+        raise ValueError(job.error)
+    yield from job.parts[-1:]
 
 
 def result(session: Session, now: Facts) -> None:
