@@ -17,6 +17,9 @@ from ui.figures.words import SPACE
 
 OVERLAP = 1.7  # height of the tallest ridge, in rows
 ROW = 30  # pixels between two ridges
+DENSE_ROW = 20  # of more than MANY
+MANY = 40
+MOSAIC = 480  # pixels that a picture of kernels is about wide
 LONGEST = 40  # letters of a layer's name where it is repeated
 MOST_BARS = 1000  # of a layer's outputs
 MOST_POINTS = 4000  # of all curves of BatchNorm scales together
@@ -89,9 +92,13 @@ def ridgeline(
                     hovertemplate=f"%{{text}} ({label})<br>"
                     "weight %{x:.3f}: %{customdata:,} weights<extra></extra>",
                 )
+    height = 90 + (ROW if len(names) <= MANY else DENSE_ROW) * (len(names) + 1)
     figure.update_layout(
-        title=f"Weights of {'every layer' if every else 'these layers'}, on one scale",
-        height=90 + ROW * (len(names) + 1),
+        title={
+            "text": f"Weights of {'every layer' if every else 'these layers'}, on one scale",
+            "y": 1 - 10 / height,  # as far from the top as in a chart of the usual height
+        },
+        height=height,
         xaxis_title="weight",
         yaxis={
             "tickvals": list(range(len(names)))[::-1],
@@ -282,7 +289,8 @@ def kernels(name: str, found: Kernels, colours: Palette) -> tuple[go.Figure, pd.
         label[y : y + height, x : x + width] = f"output {found.places[i, 0]}, input {found.places[i, 1]}"
     shown = f", the first {n:,} of {found.total:,}" if n < found.total else ""
     figure = _signed(mosaic, f"Kernels of {text(name)}{shown}", colours, label)
-    figure.update_layout(height=max(200, 70 + 16 * mosaic.shape[0]))
+    pixel = min(16, MOSAIC / mosaic.shape[1])
+    figure.update_layout(height=max(200, 70 + pixel * mosaic.shape[0]))
     figure.update_xaxes(visible=False)
     figure.update_yaxes(visible=False, scaleanchor="x")
     flat = found.images.reshape(n, -1)

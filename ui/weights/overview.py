@@ -13,7 +13,6 @@ from ui.weights import known
 from ui.weights.choice import Networks
 
 BINS = 100
-MANY = 40  # ridges from which half as many bins are enough
 MOST_RIDGES = 80
 MOST_SCALES = 200  # BatchNorms
 KERNELS = 128
@@ -24,7 +23,7 @@ def ridgeline(networks: Networks, layers: tuple[pruning.Layer, ...], chosen: str
     """The distributions of all layers, or of those around the chosen one where there are too many."""
     names = [layer.name for layer in layers]
     part = figures.around(names, chosen, MOST_RIDGES)
-    bins = BINS if len(part) <= MANY else BINS // 2
+    bins = BINS if len(part) <= figures.MANY else BINS // 2  # lower ridges show less
     keys = tuple(network.key for network in networks.shown)
     found = iter(known.ridges(keys, tuple(part), bins, networks.shown))
     dense, pruned = (dict(next(found)) if one else {} for one in (networks.dense, networks.pruned))
