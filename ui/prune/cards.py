@@ -207,7 +207,7 @@ def _peak(peaks: tuple[Memory, Memory] | None) -> str:
     )
     return (
         f'<div class="px-aside"><div class="px-second">{size(pruned.peak)}</div><div class="px-under">'
-        f'<span class="px-tip" tabindex="0" data-tip="{escape(term)}">peak memory</span>'
+        f'<span class="px-tip" tabindex="0" data-tip="{escape(term)}">peak</span>'
         + (f", of {size(dense.peak)}" if dense.peak != pruned.peak else "")
         + "</div></div>"
     )
@@ -272,7 +272,9 @@ def _prediction(facts: Facts) -> str:
     if facts.scan is None:
         return ""
     shown = "–" if facts.predicted is None else _percent(facts.predicted)
-    term = f"{TERMS['Predicted']} The scan measured {facts.scan.n:,} images."
+    precise = facts.scan.precise
+    sure = f", each accuracy known to ±{precise.points:g} points or a tenth of the loss" if precise else ""
+    term = f"{TERMS['Predicted']} The scan is about {facts.scan.n:,} images{sure}."
     return (
         f'<div class="px-aside"><div class="px-second">{shown}</div><div class="px-under">'
         f'<span class="px-tip" tabindex="0" data-tip="{escape(term)}">predicted</span>, '

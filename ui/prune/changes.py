@@ -9,7 +9,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 import pruning
 from ui import shell, state
-from ui.prune import facts, table
+from ui.prune import facts, table, times
 from ui.prune.facts import Facts
 from ui.state import Session
 
@@ -17,7 +17,7 @@ RECIPE_FILE = "prune-recipe"
 
 
 def draw(session: Session, now: Facts) -> DeltaGenerator | None:
-    """Four tabs, of which only the open one is computed.
+    """Five tabs, of which only the open one is computed.
 
     Returns:
         The place for the changed answers if they are asked for: they wait for the measurement.
@@ -26,10 +26,11 @@ def draw(session: Session, now: Facts) -> DeltaGenerator | None:
     if said is not None and said.differs:
         preset = facts.of_preset(session.target, now, session.ratios)
         st.caption(_plain(f"{preset} {said.sentence}"))
-    entry, got, answers, recipe = st.tabs(
-        ["Table", "Asked and got", "Changed answers", "Recipe"], key="prune-tabs", on_change="rerun"
+    entry, got, answers, time, recipe = st.tabs(
+        ["Table", "Asked and got", "Changed answers", "Time", "Recipe"], key="prune-tabs", on_change="rerun"
     )
-    for tab, fill in {entry: table.draw, got: _asked_and_got, recipe: _recipe}.items():
+    fills = {entry: table.draw, got: _asked_and_got, time: times.draw, recipe: _recipe}
+    for tab, fill in fills.items():
         if tab.open:
             with tab:
                 fill(session, now)

@@ -8,6 +8,7 @@ from pruning import Group, Layer
 from pruning.plan import multiple_for
 from ui import cache, granularity
 from ui.prune import layers as whole_layers
+from ui.prune import times
 from ui.prune.facts import Facts
 from ui.ratio_board import MOST_SWITCHES, Row
 from ui.state import Session
@@ -40,6 +41,7 @@ def _group_row(session: Session, facts: Facts, group: Group) -> Row:
         macs_share=1 - without.macs / costs.dense.macs if costs.dense.macs else math.nan,
         note=UNRANKED if group.id in session.whole else _coupled(group),
         multiple_of=multiple_for(group, session.multiple_of),
+        good=times.good_counts(session, group.id),
         **_moving(session, facts, group.id),
         **_units(session, facts, group),
     )

@@ -99,6 +99,7 @@ class Board {
     this.scroll.style.maxHeight = data.height + 'px';
     this.node.classList.toggle('curves', this.rows.some((row) => row.curve.length > 1));
     this.node.classList.toggle('tickmarks', this.rows.some((row) => row.node.classList.contains('ticked')));
+    this.node.classList.toggle('goodmarks', this.rows.some((row) => row.spec.good.length));
     const parts = this.rows.length > 0 && this.rows.every((row) => row.spec.switch);
     this.node.classList.toggle('parts', parts);
     this.head.name(parts);

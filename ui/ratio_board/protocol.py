@@ -41,6 +41,7 @@ class Row:
         by_hand: whether the units that are off were switched off by hand.
         switch: the row is a whole part that is kept or dropped, drawn as one switch in place of the track.
         score: of such a part; NaN = unknown.
+        good: kept counts to mark as the last before a step in time, measured; may be empty.
     Raises:
         ValueError: if `size` is below 1, `ratio` is not in [0, 1], or there are other units than `size`.
     """
@@ -66,6 +67,7 @@ class Row:
     by_hand: bool = False
     switch: bool = False
     score: float = math.nan
+    good: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if self.size < 1:
@@ -296,6 +298,7 @@ def _row_data(row: Row) -> dict[str, Any]:
         "byHand": row.by_hand,
         "switch": row.switch,
         "score": _finite(row.score),
+        "good": [int(count) for count in row.good],
     }
 
 

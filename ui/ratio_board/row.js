@@ -42,8 +42,9 @@ class Row {
   makeTrack() {
     [this.area, this.line, this.ticks] = ['area', 'line', 'tick'].map((cls) => svg('path', { class: cls }));
     const rail = element('div', 'rail', {}, element('i', 'removed'), element('i', 'stays'), drawing('ticks', this.ticks));
+    this.goods = element('span', 'goods', { 'aria-hidden': 'true' });
     const handle = ['from', 'stem', 'dot', 'grip'].map((part) => element('i', part));
-    this.lane = element('div', 'lane', {}, drawing('curve', this.area, this.line), rail, ...handle);
+    this.lane = element('div', 'lane', {}, drawing('curve', this.area, this.line), rail, this.goods, ...handle);
     return (this.track = element('div', 'track', { role: 'slider', tabindex: '0', 'aria-valuemin': '0', 'aria-valuemax': '100' }, this.lane));
   }
 
@@ -107,6 +108,7 @@ class Row {
     const marks = spec.kind === 'weight' ? '' : ticksPath(spec.size, board.ticks);
     this.ticks.setAttribute('d', marks);
     this.node.classList.toggle('ticked', marks !== '');
+    this.goods.replaceChildren(...spec.good.map((kept) => element('i', '', { style: `left:${100 * (1 - kept / spec.size)}%` })));
   }
 
   // --- what follows the ratio: a few style variables and texts, so that many rows can move together -------------------
@@ -152,9 +154,10 @@ class Row {
     drop.dataset.loss = lossLevel(loss);
     set(drop, 'title', loss === null ? '' : `Accuracy ${(accuracy * 100).toFixed(1)} % if only this row is pruned so far (from the scan, straight between its points)`);
     set(track, 'aria-valuenow', Number((value * 100).toFixed(1)));
-    set(track, 'aria-valuetext', `${percent(value)} pruned, ${sentence}`);
+    const good = spec.good.includes(units) ? ', the last count before a step in time' : '';
+    set(track, 'aria-valuetext', `${percent(value)} pruned, ${sentence}${good}`);
     set(ratio, 'title', this.locked ? 'Locked' : 'Click to type a ratio');
-    set(kept, 'title', this.locked ? 'Locked' : `${sentence}; click to type a number`);
+    set(kept, 'title', this.locked ? 'Locked' : `${sentence}${good}; click to type a number`);
   }
 
   // Accuracy that is lost if this row alone goes, null if that was not measured.

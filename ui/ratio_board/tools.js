@@ -76,6 +76,7 @@ function createLegend() {
   const ticks = element('span');
   const part = (cls, swatch, text) => element('span', cls, {}, element('i', 'swatch ' + swatch), text);
   const node = element('div', 'legend', {}, part('', 'removed', 'removed'), part('', 'stays', 'kept'),
-    part('with-curve', 'line', 'accuracy if only this row is pruned'), part('with-ticks', 'tick', ticks));
+    part('with-curve', 'line', 'accuracy if only this row is pruned'), part('with-ticks', 'tick', ticks),
+    part('with-goods', 'good', 'measured: one channel more costs a step in time'));
   return { node, ticks };
 }
