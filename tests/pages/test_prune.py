@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from ui import cache, latencies
-from ui.prune import live
+from ui import cache, channels, latencies
+from ui.prune import facts, live, times
+from ui.prune import rows as prune_rows
 
 Open = Callable[..., Any]
 
@@ -158,3 +160,80 @@ def test_a_lock_from_the_board_does_not_make_a_drag_stale(open_page: Open) -> No
     assert session.version == before
     session.undo()
     assert "conv" in session.locked
+
+
+def test_latency_is_measured_as_chosen(open_page: Open) -> None:
+    app = open_page("prune", model="digits-mlp")
+    assert "turns, eager; one image" in html(app)
+    app.selectbox(key="latency-batch").set_value(8)
+    app.selectbox(key="latency-way").set_value("frozen").run()
+    shown = html(app)
+    assert "turns, frozen; one image" in shown
+    assert "Batch 8." in shown  # of the peak memory
+    kept = [timing for timing in cache.timings("digits-mlp").values() if timing.way == "frozen"]
+    assert [timing.batch_size for timing in kept] == [8]
+    assert not app.error
+
+
+def test_a_network_that_cannot_be_compiled_says_so_on_the_card(
+    open_page: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise RuntimeError("the dog ate it")
+
+    monkeypatch.setattr("torch.compile", lambda module, **_: refuse)
+    app = open_page("prune", model="digits-mlp")
+    app.selectbox(key="latency-way").set_value("compiled").run()
+    assert "cannot be compiled here (the dog ate it); time it eagerly" in html(app)
+    assert not app.error
+
+
+def open_time(open_page: Open, **query: str) -> Any:
+    app = open_page("prune", model="digits-mlp", **query)
+    app.session_state["prune-tabs"] = "Time"
+    return app.run()
+
+
+def finished(app: Any, kind: str) -> Any:
+    (job,) = cache.jobs().of(session(app).owner, kind)
+    end = time.monotonic() + 30
+    while job.busy and time.monotonic() < end:
+        time.sleep(0.05)
+    assert job.state == "done", job.error
+    return job
+
+
+def test_good_counts_are_measured_kept_and_marked(
+    open_page: Open, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+) -> None:
+    monkeypatch.setenv("PRUNING_CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr(channels, "_known", {})
+    monkeypatch.setattr(channels, "CARE", {"Quick": 0.2})
+    monkeypatch.setattr("pruning.latency.table.candidate_counts", lambda size, minimum: (8, 9, size))
+    app = open_time(open_page)
+    assert any("Not measured yet" in caption.value for caption in app.caption)
+    app.selectbox(key="channels-row").set_value("hidden.fc2").run()
+    app.button(key="channels-start").click().run()
+    (table,) = finished(app, channels.KIND).parts
+    assert table.key == "hidden.fc2"
+    app.run()
+    assert any(table.said in caption.value for caption in app.caption)
+    monkeypatch.setattr(channels, "_known", {})  # a restart
+    found = channels.find("digits-mlp", "hidden.fc2", latencies.USUAL)
+    assert found == table
+    monkeypatch.setattr(type(table), "good", property(lambda self: (8,)))
+    rows = prune_rows.of(session(app), facts.of(session(app)))
+    assert [(row.key, row.good) for row in rows] == [("hidden.fc1", ()), ("hidden.fc2", (8,))]
+
+
+def test_each_layer_is_timed_in_both_networks(open_page: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(times, "LAYERS_S", 0.05)
+    app = open_time(open_page)
+    session(app).set_ratios({"hidden.fc1": 0.5})
+    app.run()
+    app.button(key="layers-start").click().run()
+    dense, pruned = finished(app, times.LAYERS).result
+    assert [layer.name for layer in dense.layers] == [layer.name for layer in pruned.layers]
+    app.run()
+    assert any("the bars summed to dense" in caption.value for caption in app.caption)
+    assert not app.error

@@ -243,3 +243,10 @@ def test_the_board_is_drawn_under_streamlit():
     assert "innerHTML" not in board.js_content
     assert "class Board" in board.js_content
     assert ".grip" in board.css_content
+
+
+def test_good_counts_reach_the_browser() -> None:
+    row = Row(key="a", label="a", kind="filter", size=32, good=(8, 16))
+    data = board_data([row], BoardState.of([row], 1))
+    assert data["rows"][0]["good"] == [8, 16]
+    assert json.loads(json.dumps(data)) == data

@@ -139,7 +139,7 @@ def layers(
         bargroupgap=0.0,
         xaxis={"title": "µs of a forward, without the modules inside"},
         yaxis={"autorange": "reversed", "type": "category"},
-        legend={"orientation": "h", "yanchor": "bottom", "y": 1.0, "x": 0},
+        legend={"orientation": "h", "yanchor": "bottom", "y": 1.0, "xanchor": "right", "x": 1},
     )
     data = pd.DataFrame(
         {"module": name, **{f"{side}, µs": sides[side].get(name) for side in sides}} for name in names

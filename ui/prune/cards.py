@@ -176,7 +176,7 @@ def _speedup(timing: Timing) -> str:
 
 def _quartiles(timing: Timing, *, median: bool = False, wide: bool = False) -> str:
     """Quartiles in milliseconds, after the median if wanted; `wide` hides them where there is little room."""
-    digits = 2 if timing.median > 1e-3 else 3
+    digits = 2 if timing.median > 1e-3 else 3 if timing.median > 1e-4 else 4
     middle, low, high = (f"{1e3 * value:.{digits}f}" for value in (timing.median, timing.q1, timing.q3))
     if not median:
         return f"{low} – {high} ms"

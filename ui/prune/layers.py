@@ -152,9 +152,7 @@ def columns() -> dict[str, Any]:
         "Score": number(format="%.4f", help="By the chosen criterion; the lowest go first."),
         "Parameters, %": number(format="%.1f"),
         "MACs, %": number(format="%.1f"),
-        "Accuracy alone, %": number(
-            format="%.1f", help="Measured by the scan with this layer alone dropped."
-        ),
+        "Accuracy alone, %": number(format="%.1f", help="By the scan, with this layer alone dropped."),
         LOCK: tick(help="Locked rows are left alone by presets."),
     }
 

@@ -89,13 +89,14 @@ def _words(table: pruning.ChannelTable) -> str:
 
 def _offer(session: Session, keys: list[str], setting: Setting) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        row = st.selectbox("Row", [ALL, *keys], key=ROW, filter_mode=None, width=200)
+        row = st.selectbox("Row", [ALL, *keys], key=ROW, persist_state="session", filter_mode=None, width=200)
         care = st.segmented_control(
             "Care",
             list(channels.CARE),
             default="Quick",
             required=True,
             key=CARE,
+            persist_state="session",
             help="Seconds of measuring for each group: "
             + ", ".join(f"{name.lower()} {seconds:g}" for name, seconds in channels.CARE.items())
             + ". Cutting the networks comes on top.",
