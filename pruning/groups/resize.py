@@ -38,6 +38,12 @@ def kept_labels(tracer: Tracer, structure: Structure, keep: Mapping[str, Tensor]
     return lambda labels: ~removed[find(labels)]
 
 
+def resizes(call: Call) -> bool:
+    """Whether a call has sizes among its arguments, which may change."""
+    op = call.op.removesuffix("_")
+    return op in ("split", "unsafe_split", "squeeze") or call.op in _CHANGES or op in _CHANGES
+
+
 def placed(function: Any, args: Mapping[str, Any]) -> tuple[tuple[Any, ...], Args]:
     """Arguments by place where an operation takes them so, the others by name."""
     known = [argument for argument in function._schema.arguments if argument.name in args]

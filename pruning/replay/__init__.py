@@ -1,10 +1,13 @@
-"""Measure pruned versions of a network from the first operation that changes, not from the start.
+"""Pruned versions of one network, run from their first change on.
 
-The recorded operations of one forward pass are run again with other tensors; what comes before the change is
-taken from memory. The answers are those of the really smaller network.
+`Program` is a forward pass as a list of operations, recorded once, that runs from any step on with any number
+of images and other tensors. `Replay` answers for one version after the other on known batches, what comes
+before the change taken from memory (live editing). `Stream` answers for many versions in one pass (scans).
 """
 
-from pruning.replay.program import NotReplayable, Program
+from pruning.replay.program import Program
 from pruning.replay.replay import BUDGET, Replay
+from pruning.replay.steps import NotReplayable
+from pruning.replay.stream import Change, Stream
 
-__all__ = ["BUDGET", "NotReplayable", "Program", "Replay"]
+__all__ = ["BUDGET", "Change", "NotReplayable", "Program", "Replay", "Stream"]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -11,150 +12,240 @@ from torch import Tensor, nn
 
 from pruning.groups import Structure
 from pruning.groups.find import trace
-from pruning.groups.record import Ref, record
-from pruning.groups.resize import kept_labels, placed, resized
-
-State = dict[Ref, Tensor]
-
-
-class NotReplayable(Exception):
-    """The recorded operations cannot stand for the network."""
+from pruning.groups.record import Call, Recording, Ref, record
+from pruning.groups.resize import Kept, kept_labels, resized, resizes
+from pruning.groups.tracer import Tracer
+from pruning.masks import cut, survivors
+from pruning.replay.rewrite import Rewrite
+from pruning.replay.steps import Grows, NotReplayable, State, Step, run_steps
 
 
 @dataclass(frozen=True)
-class Step:
-    """One operation, ready to be called: values in the order of its arguments, tensors as Refs."""
+class Version:
+    """The network with some of it pruned.
 
-    function: Callable[..., Any]
-    values: tuple[Any, ...]
-    names: tuple[str, ...]  # of the last values, which are given by name
-    outputs: tuple[Ref | None, ...]
-    done_with: tuple[Ref, ...]  # tensors that no later step reads
+    Args:
+        steps: all of them, those that differ from the whole network's and those that do not.
+        values: parameters, buffers, constants, and what is computed of them alone.
+        start: the first step that differs or reads what differs.
+        end: no step from here on does; tensors then have their old sizes again.
+    """
 
-    def __call__(self, get: Callable[[Ref], Tensor]) -> Any:
-        values = [_filled(value, get) for value in self.values]
-        cut = len(values) - len(self.names)
-        return self.function(*values[:cut], **dict(zip(self.names, values[cut:], strict=True)))
+    steps: Sequence[Step]
+    values: Mapping[Ref, Tensor]
+    start: int
+    end: int
 
 
 class Program:
-    """The operations of one network for batches of one size.
+    """The operations of one network, for any number of images.
+
+    They are recorded with two numbers of images, which tells the sizes that grow with it. What depends on
+    parameters alone is computed once; what stays is rewritten to run faster (`pruning.replay.rewrite`).
 
     Args:
         module: the network, never changed.
         x: (batch, ...) its only input.
-        structure: its groups.
+        structure: its groups; None if only weights will be masked.
     Raises:
-        NotReplayable: if it writes into a part of a tensor, or makes something other than one tensor.
+        NotReplayable: if it writes into a part of a tensor, makes something other than one tensor, decides
+            by its data what to do, or depends on the number of images otherwise than in sizes.
         ValueError: if it does not run.
     """
 
-    def __init__(self, module: nn.Module, x: Tensor, structure: Structure) -> None:
+    def __init__(self, module: nn.Module, x: Tensor, structure: Structure | None) -> None:
         self.structure = structure
-        self._recording = record(module, (x,))
-        self._tracer = trace(module, self._recording, structure.choices)
-        if len(self._recording.outputs) != 1:
-            raise NotReplayable("the network does not make one tensor")
-        self.input, self.output = self._recording.inputs[0], self._recording.outputs[0]
-        pairs = zip(self._recording.calls, self._recording.needed, strict=True)
-        self._calls = [call for call, needed in pairs if needed]
-        if any(call.aliases for call in self._calls):
-            raise NotReplayable("an operation changes a tensor in place that others share")
-        self._last = {ref: n for n, call in enumerate(self._calls) for ref in call.inputs}
-        self._last[self.output] = len(self._calls)
-        self.steps = [self._step(n, call.function, call.args) for n, call in enumerate(self._calls)]
-        self.tensors: dict[str, Tensor] = {**dict(module.named_parameters()), **dict(module.named_buffers())}
+        few, more = (_Recorded(module, torch.cat([x[:1]] * n), structure) for n in (2, 3))
+        if [call.op for call in few.calls] != [call.op for call in more.calls]:
+            raise NotReplayable("its operations depend on the number of images")
+        self._recorded = few, more
+        recording = few.recording
+        self.input, self.output = recording.inputs[0], recording.outputs[0]
+        named = {**dict(module.named_parameters()), **dict(module.named_buffers())}
+        self._refs: dict[str, list[Ref]] = {}  # parameter or buffer -> what stands for it
+        self._constants: dict[Ref, Tensor] = {}
+        for index, info in enumerate(recording.tensors):
+            if info.parameter is not None:
+                self._refs.setdefault(info.parameter, []).append(Ref(index))
+            elif index in recording.constants:
+                if info.shape != more.recording.tensors[index].shape:
+                    raise NotReplayable("a constant of it depends on the number of images")
+                self._constants[Ref(index)] = recording.constants[index]
+        self.tensors: dict[str, Tensor] = {name: named[name].detach() for name in named if name in self._refs}
+        self._args = [self._given(n) for n in range(len(few.calls))]
+        self._rewrite = Rewrite(few.calls, recording, self._args, self.input, self.output)
+        self._fixed, self.steps = self._rewrite.steps(self._args)
+        self._last = _done_with(self.steps, self.output)
+        self.values = self._computed(self.tensors, self._fixed)
         self.first = self._first_uses()
 
+    def version(self, keep: Mapping[str, Tensor], masks: Mapping[str, Tensor] | None = None) -> Version:
+        """The network without some units and weights.
+
+        Args:
+            keep: group id -> (size,) bool, True = keep; groups of grade "exact".
+            masks: name of a parameter -> bool of its shape, True = keep.
+        """
+        tensors = {name: self.tensors[name] * mask for name, mask in (masks or {}).items()}
+        if keep:
+            assert self.structure is not None
+            for name, dims in survivors(self.structure, keep).items():
+                if name in self.tensors:
+                    tensors[name] = cut(tensors.get(name, self.tensors[name]), dims)
+        fixed, steps = (self._fixed, self.steps) if not keep else self._resized(keep)
+        changed = {ref for name in tensors for ref in self._refs[name]}
+        values = self._computed(tensors, fixed, changed)
+        differ = [
+            number
+            for number, (step, own) in enumerate(zip(steps, self.steps, strict=True))
+            if step is not own or not changed.isdisjoint(step.reads)
+        ]
+        none = len(steps)
+        return Version(steps, values, min(differ, default=none), max(differ, default=none - 1) + 1)
+
+    @torch.inference_mode()
     def run(
         self,
         state: Mapping[Ref, Tensor],
+        images: int,
         start: int = 0,
         end: int | None = None,
-        *,
-        steps: Sequence[Step] | None = None,
-        tensors: Mapping[str, Tensor] | None = None,
+        version: Version | None = None,
     ) -> State:
         """Run the steps from `start` to before `end`.
 
         Args:
             state: the live tensors at `start`; not changed.
+            images: that they are of.
             start, end: numbers of steps; None = to the last.
-            steps, tensors: of a pruned version; the network's own if None.
+            version: whose steps; the whole network's if None.
         Returns:
             The tensors that are left: those live at `end`.
         """
-        steps, tensors = steps or self.steps, tensors or self.tensors
-        held = dict(state)
+        steps, values = (version.steps, version.values) if version else (self.steps, self.values)
+        return run_steps(steps[start:end], values, state, images, self._last[start:end])
 
-        def get(ref: Ref) -> Tensor:
-            found = held.get(ref)
-            if found is not None:
-                return found
-            info = self._recording.tensors[ref.index]
-            return tensors[info.parameter] if info.parameter else self._recording.constants[ref.index]
+    def begin(self, x: Tensor) -> State:
+        """What is live before the first step."""
+        return {self.input: self._rewrite.laid_out(x)}
 
-        for step in steps[start:end]:
-            result = step(get)
-            results = result if isinstance(result, (list, tuple)) else (result,)
-            held.update(
-                (ref, made) for ref, made in zip(step.outputs, results, strict=False) if ref is not None
-            )
-            for ref in step.done_with:
-                held.pop(ref, None)
-        return held
+    def answer(self, state: Mapping[Ref, Tensor], images: int, start: int, version: Version) -> Tensor:
+        """Outputs of a version from the whole network's live tensors at a step before its first change."""
+        return self.run(state, images, start, version=version)[self.output]
 
-    def resized(self, keep: Mapping[str, Tensor]) -> list[Step]:
-        """The steps with the sizes that follow when only some units of groups stay.
+    def _computed(
+        self, tensors: Mapping[str, Tensor], fixed: Sequence[Step], changed: set[Ref] | None = None
+    ) -> dict[Ref, Tensor]:
+        """What does not depend on the images; of a version only what has changed is computed, and told."""
+        values = dict(self.values) if changed is not None else dict(self._constants)
+        values.update({ref: tensor for name, tensor in tensors.items() for ref in self._refs[name]})
+        with torch.inference_mode():
+            for number, step in enumerate(fixed):
+                if changed is not None:
+                    if step is self._fixed[number] and changed.isdisjoint(step.reads):
+                        continue
+                    changed.update(ref for ref in step.outputs if ref is not None)
+                results = step.run(values.__getitem__, 0, values)
+                values.update(
+                    (ref, made) for ref, made in zip(step.outputs, results, strict=False) if ref is not None
+                )
+        return values
 
-        Args:
-            keep: group id -> (size,) bool, True = keep.
-        """
-        kept = kept_labels(self._tracer, self.structure, keep)
-        steps = []
-        for number, (call, step) in enumerate(zip(self._calls, self.steps, strict=True)):
-            function, args = resized(self._tracer, call, kept)
-            changed = function is not call.function or args is not call.args
-            steps.append(self._step(number, function, args) if changed else step)
-        return steps
+    def _resized(self, keep: Mapping[str, Tensor]) -> tuple[list[Step], list[Step]]:
+        """Steps with the sizes that follow when only some units stay; the same objects where none changes."""
+        assert self.structure is not None
+        kept = [kept_labels(recorded.tracer, self.structure, keep) for recorded in self._recorded]
+        args = [
+            self._given(number, kept) if resizes(call) else own
+            for number, (call, own) in enumerate(zip(self._recorded[0].calls, self._args, strict=True))
+        ]
+        return tuple(  # type: ignore[return-value]
+            [own if new == own else new for new, own in zip(made, before, strict=True)]
+            for made, before in zip(self._rewrite.steps(args), (self._fixed, self.steps), strict=True)
+        )
+
+    def _given(self, number: int, kept: Sequence[Kept] | None = None) -> tuple[Any, dict[str, Any]]:
+        """Operation and arguments of a call, with sizes that grow as such."""
+        (function, args), (twin, others) = (
+            recorded.given(number, kept[place] if kept else None)
+            for place, recorded in enumerate(self._recorded)
+        )
+        if function is not twin or args.keys() != others.keys():
+            raise NotReplayable("an operation of it depends on the number of images")
+        return function, {name: _open(value, others[name]) for name, value in args.items()}
 
     def _first_uses(self) -> dict[str, int]:
-        """Parameter or buffer -> the first step that reads it."""
+        """Parameter or buffer -> the first step that depends on it; only those that one depends on."""
+        origin: dict[Ref, set[str]] = {ref: {name} for name, refs in self._refs.items() for ref in refs}
+        for step in self._fixed:
+            names = set().union(*(origin.get(ref, set()) for ref in step.reads))
+            origin.update({ref: names for ref in step.outputs if ref is not None})
         first: dict[str, int] = {}
-        for number, call in enumerate(self._calls):
-            for ref in call.inputs:
-                name = self._recording.tensors[ref.index].parameter
-                if name is not None:
+        for number, step in enumerate(self.steps):
+            for ref in step.reads:
+                for name in origin.get(ref, ()):
                     first.setdefault(name, number)
         return first
 
-    def _step(self, number: int, function: Any, args: Mapping[str, Any]) -> Step:
-        function = _functional(function)
-        by_place, named = placed(function, args)
-        call = self._calls[number]
-        return Step(
-            function=function,
-            values=(*by_place, *named.values()),
-            names=tuple(named),
-            outputs=call.outputs,
-            done_with=tuple(ref for ref in call.inputs if self._last[ref] == number),
-        )
+
+class _Recorded:
+    """A recording with its calls that reach the output, and its labels once they are needed."""
+
+    def __init__(self, module: nn.Module, x: Tensor, structure: Structure | None) -> None:
+        self.recording: Recording = record(module, (x,))
+        self._module, self._structure = module, structure
+        if len(self.recording.outputs) != 1:
+            raise NotReplayable("it does not return one tensor")
+        pairs = zip(self.recording.calls, self.recording.needed, strict=True)
+        self.calls: list[Call] = [call for call, needed in pairs if needed]
+        if _decides_by_data(self.recording):
+            raise NotReplayable("it decides by its data what to do")
+        if any(call.aliases for call in self.calls):
+            raise NotReplayable("an operation of it changes a tensor in place that others share")
+
+    @cached_property
+    def tracer(self) -> Tracer:
+        assert self._structure is not None
+        return trace(self._module, self.recording, self._structure.choices)
+
+    def given(self, number: int, kept: Kept | None) -> tuple[Any, dict[str, Any]]:
+        call = self.calls[number]
+        return resized(self.tracer, call, kept) if kept else (call.function, call.args)
 
 
-def _functional(function: Any) -> Any:
-    """The form of an operation in place that makes a new tensor: what lies in memory must not change."""
-    name = function._opname
-    if not name.endswith("_") or name.endswith("__"):
-        return function
-    try:
-        return getattr(getattr(torch.ops.aten, name[:-1]), function._overloadname)
-    except AttributeError as error:
-        raise NotReplayable(f"{name} works in place only") from error
+def _decides_by_data(recording: Recording) -> bool:
+    """Whether a number, a truth or a shape is read off the images: for other images it may be another."""
+    dynamic = set(recording.inputs)
+    for call in recording.calls:
+        if dynamic.isdisjoint(call.inputs):
+            continue
+        if {torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape} & set(call.function.tags):
+            return True
+        dynamic.update(ref for ref in call.outputs if ref is not None)
+    return False
 
 
-def _filled(value: Any, get: Callable[[Ref], Tensor]) -> Any:
-    if isinstance(value, Ref):
-        return get(value)
+def _open(value: Any, other: Any) -> Any:
+    """An argument as it is for any number of images, from the arguments for two and for three."""
     if isinstance(value, (list, tuple)):
-        return [_filled(item, get) for item in value]
+        if not isinstance(other, (list, tuple)) or len(value) != len(other):
+            raise NotReplayable("a list in it depends on the number of images")
+        return [_open(a, b) for a, b in zip(value, other, strict=True)]
+    if isinstance(value, Ref) and isinstance(other, Ref):
+        return value
+    if type(value) is int and type(other) is int and value != other:
+        return Grows(other - value, value - 2 * (other - value))
+    if value != other:
+        raise NotReplayable("a value in it depends on the number of images")
     return value
+
+
+def _done_with(steps: Sequence[Step], output: Ref) -> list[tuple[Ref, ...]]:
+    """For each step the tensors that no later one reads, those that nobody reads at all included."""
+    last = {ref: number for number, step in enumerate(steps) for ref in (*step.outputs, *step.reads) if ref}
+    last[output] = len(steps)
+    done: list[list[Ref]] = [[] for _ in steps]
+    for ref, number in last.items():
+        if number < len(steps):
+            done[number].append(ref)
+    return [tuple(refs) for refs in done]

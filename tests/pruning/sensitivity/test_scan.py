@@ -10,7 +10,8 @@ from pruning.groups import find_structure
 from pruning.masks import apply_masks
 from pruning.plan import make_plan
 from pruning.recipe import Granularity, Recipe, Rule
-from pruning.sensitivity import ScanPoint, coarse_first, iter_scan, scan, scan_sensitivity
+from pruning.replay import Program, footprint
+from pruning.sensitivity import Scan, ScanPoint, coarse_first, iter_scan, scan_sensitivity
 from pruning.shrink import shrink
 
 RATIOS = (0.25, 0.5, 0.75, 1.0)
@@ -80,13 +81,11 @@ def test_every_point_is_what_a_plain_loop_finds(
     assert (found.dense.accuracy, found.dense.interval) == (dense.accuracy, dense.interval)
 
 
-def test_the_network_and_the_working_copy_stay_whole(net: nn.Module, task: FakeTask) -> None:
+def test_the_network_stays_as_it_was(net: nn.Module, task: FakeTask) -> None:
     net.train()
     before = {name: value.clone() for name, value in net.state_dict().items()}
-    walk = iter_scan(net, task, [0.5], "channel", "l1")
-    for _ in walk:
-        for name, value in walk._working.state_dict().items():
-            assert torch.equal(value, before[name])
+    for _ in iter_scan(net, task, [0.5], "channel", "l1"):
+        pass
     assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
     assert all(part.training for part in net.modules())
     net.eval()
@@ -104,7 +103,8 @@ def test_points_are_told_one_by_one(net: nn.Module, task: FakeTask) -> None:
     found = scan_sensitivity(net, task, [0.5, 0.75], on_point=lambda *all_: told.append(all_))
     assert [point for point, _, _ in told] == list(found.points)
     assert [(done, total) for _, done, total in told] == [(1, 4), (2, 4), (3, 4), (4, 4)]
-    assert [point.ratio for point in found.points] == [0.75, 0.75, 0.5, 0.5]
+    assert len({point.key for point in found.points[:2]}) == 1  # key after key
+    assert walk_order(found) == list(found.keys)
 
 
 def test_a_stop_ends_the_scan_and_iterating_again_goes_on(net: nn.Module, task: FakeTask) -> None:
@@ -128,7 +128,7 @@ def test_known_points_are_not_measured_again(net: nn.Module, task: FakeTask) -> 
     whole = scan_sensitivity(net, task, RATIOS)
     part = scan_sensitivity(net, task, [0.25, 0.5, 0.6])
     walk = iter_scan(net, task, RATIOS, known=part)
-    assert [point.ratio for point in walk] == [1.0, 1.0, 0.75, 0.75]
+    assert sorted(point.ratio for point in walk) == [0.75, 0.75, 1.0, 1.0]
     assert set(walk.scan().points) == set(whole.points)
     assert list(iter_scan(net, task, RATIOS, known=whole)) == []
 
@@ -136,36 +136,37 @@ def test_known_points_are_not_measured_again(net: nn.Module, task: FakeTask) -> 
 def test_a_stop_is_noticed_between_batches(
     net: nn.Module, task: FakeTask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stop, batches = threading.Event(), []
-    measure = scan.measure
+    stop, runs = threading.Event(), []
+    answer = Program.answer
 
-    def watched(*arguments: object):  # type: ignore[no-untyped-def]
-        for report in measure(*arguments):  # type: ignore[arg-type]
-            batches.append(report.n)
-            stop.set()
-            yield report
+    def watched(self: Program, *arguments: object) -> torch.Tensor:
+        runs.append(len(runs))
+        stop.set()
+        return answer(self, *arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(scan, "BATCH", 10)
-    monkeypatch.setattr(scan, "measure", watched)
-    walk = iter_scan(net, task, [0.5], stop=stop)
+    monkeypatch.setattr(footprint, "MOST", 8)
+    monkeypatch.setattr(Program, "answer", watched)
+    walk = iter_scan(net, task, RATIOS, stop=stop)
     assert list(walk) == []
-    assert batches == [10]
-    assert all(torch.equal(a, b) for a, b in zip(walk._tensors.values(), walk._whole.values(), strict=True))
+    assert 1 <= len(runs) <= torch.get_num_threads()
+    stop.clear()
+    monkeypatch.setattr(Program, "answer", answer)
+    assert walk.scan().points == ()
+    assert set(walk) == set(scan_sensitivity(net, task, RATIOS).points)
 
 
-def test_nothing_is_measured_twice(net: nn.Module, task: FakeTask, monkeypatch: pytest.MonkeyPatch) -> None:
-    calls = []
-    measure = scan.measure
+def walk_order(found: Scan) -> list[str]:
+    """Keys in the order in which they were first measured."""
+    return list(dict.fromkeys(point.key for point in found.points))
 
-    def counted(module: nn.Module, *arguments: object):  # type: ignore[no-untyped-def]
-        calls.append(module)
-        return measure(module, *arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(scan, "measure", counted)
+def test_nothing_is_measured_twice(net: nn.Module, task: FakeTask) -> None:
     ratios = [0.0, 0.01, 0.49, 0.5, 0.51, 0.99, 1.0]
-    found = scan_sensitivity(net, task, ratios)
+    walk = iter_scan(net, task, ratios)
+    list(walk)
+    found = walk.scan()
     kept = {(p.key, p.kept) for p in found.points if p.kept < p.size}
-    assert len(calls) == 1 + len(kept)  # the dense network, then each distinct pruned one
+    assert walk.images == walk.images_exact == found.n * len(kept)
     whole = [p for p in found.points if p.kept == p.size]
     assert {p.accuracy for p in whole} == {found.dense.accuracy}
     assert {p.ratio for p in whole} >= {0.0, 0.01}
