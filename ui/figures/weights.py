@@ -92,24 +92,7 @@ def ridgeline(
                     hovertemplate=f"%{{text}} ({label})<br>"
                     "weight %{x:.3f}: %{customdata:,} weights<extra></extra>",
                 )
-    height = 90 + (ROW if len(names) <= MANY else DENSE_ROW) * (len(names) + 1)
-    figure.update_layout(
-        title={
-            "text": f"Weights of {'every layer' if every else 'these layers'}, on one scale",
-            "y": 1 - 10 / height,  # as far from the top as in a chart of the usual height
-        },
-        height=height,
-        xaxis_title="weight",
-        yaxis={
-            "tickvals": list(range(len(names)))[::-1],
-            "ticktext": [f"<b>{shortened(n)}</b>" if n == chosen else shortened(n) for n in names],
-            "range": [-0.3, len(names) - 1 + OVERLAP + 0.1],
-            "showgrid": False,
-            "zeroline": False,
-        },
-        legend={"orientation": "h", "x": 1, "xanchor": "right", "y": 1.0, "yanchor": "bottom"},
-        hovermode="closest",
-    )
+    figure.update_layout(_rows(names, chosen, every))
     rows = [
         (name, label, weight, int(count))
         for name in names
@@ -117,6 +100,28 @@ def ridgeline(
         for weight, count in zip(side[name].centres, side[name].counts, strict=True)
     ]
     return figure, pd.DataFrame(rows, columns=["layer", "network", "weight", "count"])
+
+
+def _rows(names: list[str], chosen: str, every: bool) -> dict[str, Any]:
+    """The layout of a ridgeline: a row for each layer, the first on top."""
+    height = 90 + (ROW if len(names) <= MANY else DENSE_ROW) * (len(names) + 1)
+    return {
+        "title": {
+            "text": f"Weights of {'every layer' if every else 'these layers'}, on one scale",
+            "y": 1 - 10 / height,  # as far from the top as in a chart of the usual height
+        },
+        "height": height,
+        "xaxis": {"title": "weight"},
+        "yaxis": {
+            "tickvals": list(range(len(names)))[::-1],
+            "ticktext": [f"<b>{shortened(n)}</b>" if n == chosen else shortened(n) for n in names],
+            "range": [-0.3, len(names) - 1 + OVERLAP + 0.1],
+            "showgrid": False,
+            "zeroline": False,
+        },
+        "legend": {"orientation": "h", "x": 1, "xanchor": "right", "y": 1.0, "yanchor": "bottom"},
+        "hovermode": "closest",
+    }
 
 
 Line = tuple[np.ndarray, np.ndarray, np.ndarray, str]  # x, y, what the pointer shows at each point, whose
