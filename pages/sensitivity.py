@@ -11,7 +11,7 @@ shell.header(
     "Prune one layer or group at a time and measure: flat curves are safe to cut, steep ones are not.",
 )
 with shell.errors_here():
-    granularity, choices, criterion, ratios, images = choice.draw(session)
+    wanted = choice.draw(session)
     with shell.errors_here():
-        view.draw(session, granularity, choices, criterion, ratios, images)
-    timing.draw(session, granularity, choices, ratios)
+        view.draw(session, wanted)
+    timing.draw(session, wanted.granularity, wanted.choices, wanted.ratios)

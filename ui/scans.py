@@ -12,12 +12,13 @@ import pruning
 from pruning import MODELS, Scan, store
 from pruning.groups.choices import DEFAULT, Choices
 from pruning.recipe import Granularity
+from pruning.sensitivity import Precise
 from ui import cache, uploads
 from ui.jobs import Job
 
 KIND = "scan"  # of the jobs
 QUICK = (0.1, 0.25, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
-QUICK_IMAGES = 1000
+QUICK_PRECISION = Precise()  # adaptive, so that all images cost little more than some
 _MOST = 64  # scans in memory
 _known: dict[str, Scan] = {}
 
@@ -55,7 +56,6 @@ def start(
     seed: int = 0,
     choices: Choices = DEFAULT,
     ratios: Sequence[float] = QUICK,
-    limit: int | None = QUICK_IMAGES,
 ) -> Job:
     """Scan in the background; the job's parts are its points, its result is the scan, which is kept.
 
@@ -78,17 +78,17 @@ def start(
             structure=structure,
             scores=scores,
             seed=seed,
-            limit=limit,
+            precise=QUICK_PRECISION,
             stop=job.stop,
         )
         for point in walk:
             job.add(point)
-            job.advance(len(walk.points), walk.total)
+            job.advance(walk.settled, walk.total)
         found = walk.scan()
         keep(model_id, weights, found)
         return found
 
-    key = job_key(model_id, granularity, criterion, seed, choices, ratios, limit)
+    key = job_key(model_id, granularity, criterion, seed, choices, ratios)
     label = f"{MODELS[uploads.split_id(model_id)[0]].label}, {pruning.CRITERIA[criterion].label}"
     return cache.jobs().submit(owner, KIND, key, work, label=label)
 
@@ -105,10 +105,9 @@ def job_key(
     seed: int = 0,
     choices: Choices = DEFAULT,
     ratios: Sequence[float] = QUICK,
-    limit: int | None = QUICK_IMAGES,
 ) -> str:
     """What finds the job of `start` with the same arguments."""
-    return repr((model_id, granularity, criterion, seed, choices, fitting(granularity, ratios), limit))
+    return repr((model_id, granularity, criterion, seed, choices, fitting(granularity, ratios)))
 
 
 def _latest_digest(

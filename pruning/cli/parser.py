@@ -173,7 +173,23 @@ def _add_scan(commands: Any) -> None:
         metavar="R,R,...",
         help="fractions to remove (default: 0.1,0.2,...,0.9; a whole layer only at 1)",
     )
-    parser.add_argument("--limit", type=_positive, metavar="N", help="measure on the first N images only")
+    parser.add_argument("--limit", type=_positive, metavar="N", help="take the first N images only")
+    mode = parser.add_mutually_exclusive_group()
+    mode.add_argument(
+        "--adaptive",
+        action="store_true",
+        help="measure each point on as many images as it takes, infer what is certain (default)",
+    )
+    mode.add_argument("--exact", action="store_true", help="measure each point on all images")
+    parser.add_argument(
+        "--precision",
+        type=float,
+        default=1.0,
+        metavar="POINTS",
+        help="of adaptive scans: half width of the 95 %% intervals, in points; where more than ten "
+        "times that is lost, a tenth of the loss (default: %(default)s)",
+    )
+    parser.add_argument("--strict", action="store_true", help="keep to --precision however much is lost")
     parser.add_argument(
         "--loss",
         type=float,

@@ -9,7 +9,7 @@ from pruning.cli.console import Console, choices_of, criterion_of, table
 from pruning.groups import find_structure
 from pruning.models import LoadedModel, load_model
 from pruning.recipe import Recipe, Rule
-from pruning.sensitivity import Scan, iter_scan
+from pruning.sensitivity import Precise, Scan, ScanPoint, iter_scan
 from pruning.store import find_scan, keep_scan, scan_digest, weights_digest
 from pruning.tasks import Task, load_task
 
@@ -48,7 +48,7 @@ def run_scan(arguments: Namespace, console: Console) -> None:
 
 def _scan(loaded: LoadedModel, task: Task, arguments: Namespace, console: Console) -> tuple[Scan, bool]:
     """The scan, and whether it was found in the cache directory."""
-    split, choices = "validation", choices_of(arguments)
+    split, choices, precise = "validation", choices_of(arguments), _precise(arguments)
     weights = weights_digest(loaded.module)
     digest = scan_digest(
         weights,
@@ -60,6 +60,7 @@ def _scan(loaded: LoadedModel, task: Task, arguments: Namespace, console: Consol
         seed=arguments.seed,
         n=min(arguments.limit or len(task.validation), len(task.validation)),
         choices=choices,
+        precise=precise,
     )
     known = None if arguments.fresh else find_scan(digest)
     if known is not None and known.complete:
@@ -77,12 +78,18 @@ def _scan(loaded: LoadedModel, task: Task, arguments: Namespace, console: Consol
             limit=arguments.limit,
             seed=arguments.seed,
             known=known,
+            precise=precise,
         )
         for point in walk:
-            bar.update(len(walk.points), walk.total, point.key)
+            bar.update(walk.settled, walk.total, point.key)
     scan = walk.scan()
     keep_scan(weights, scan)
     return scan, False
+
+
+def _precise(arguments: Namespace) -> Precise | None:
+    """What an adaptive scan is asked for; None for an exact one."""
+    return None if arguments.exact else Precise(arguments.precision, strict=arguments.strict)
 
 
 def _recipe(scan: Scan, prunable: dict[str, float], model: str) -> Recipe:
@@ -110,7 +117,7 @@ def _lines(
     for key in sorted(scan.keys, key=lambda key: -prunable[key]):
         curve = {point.ratio: point for point in scan.curve(key)}
         size = max((point.size for point in curve.values()), default=0)
-        measured = [f"{100 * curve[ratio].accuracy:.1f}" if ratio in curve else "" for ratio in scan.ratios]
+        measured = [_cell(curve.get(ratio)) for ratio in scan.ratios]
         rows.append((key, size, _percent(prunable[key]), *measured))
     columns = [f"{_percent(ratio)} off" for ratio in scan.ratios]
     head = (name, "size", "prunable", *columns)
@@ -118,6 +125,7 @@ def _lines(
     text = [
         f"Accuracy in % on {scan.n:,} {scan.split} images with one {name} pruned by "
         f"{scan.criterion}, all others whole ({found}).",
+        *_about(scan),
         f"Dense: {100 * scan.dense.accuracy:.2f} % (95 % interval {100 * low:.2f} to {100 * high:.2f} %). "
         f"Prunable: the largest ratio that loses at most {loss:g} points.",
         "",
@@ -131,6 +139,29 @@ def _lines(
             f"All of them together: {100 * predicted:.1f} % predicted, by adding the losses up; not measured."
         )
     return text
+
+
+def _about(scan: Scan) -> list[str]:
+    """How precisely the accuracies are known, and what that took."""
+    lines = []
+    if scan.precise is not None:
+        images, exact = scan.effort
+        points, sure = scan.precise.points, scan.precise.confidence
+        rest = "" if scan.precise.strict else f", or a tenth of losses above {10 * points:g}"
+        lines.append(
+            f"Known to ±{points:g} points at {100 * sure:g} %{rest}; ~ inferred, - collapsed. "
+            f"{images:,} images evaluated, {exact:,} for an exact scan."
+        )
+    if broken := sum(point.invalid > 0 for point in scan.points):
+        lines.append(f"At {broken:,} points some outputs are not numbers; those images count as wrong.")
+    return lines
+
+
+def _cell(point: ScanPoint | None) -> str:
+    """The accuracy; a sign where it is inferred."""
+    if point is None or point.how == "beyond":
+        return "" if point is None else "-"
+    return f"{'~' * (point.how == 'between')}{100 * point.accuracy:.1f}"
 
 
 def _percent(ratio: float) -> str:

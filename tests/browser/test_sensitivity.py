@@ -12,14 +12,14 @@ LINES = ".st-key-chart-curves .scatterlayer > .trace"
 
 def measured(app: App) -> None:
     """Wait until the scan is done."""
-    app.page.get_by_text(re.compile(r"^Measured: \d+ points, each on")).wait_for(timeout=60_000)
+    app.page.get_by_text(re.compile(r"^Measured: \d+ points")).wait_for(timeout=60_000)
     app.ready()
     app.page.locator(LINES).first.wait_for()
 
 
 def test_a_scan_grows_stops_goes_on_and_survives_page_switch_and_refresh(app: App) -> None:
     page = app.open("sensitivity?model=digits-resnet")
-    page.get_by_text(re.compile(r"\d+ of 81 points measured")).wait_for()
+    page.get_by_text(re.compile(r"\d+ of 81 points known")).wait_for()
     page.get_by_role("button", name="Cancel").click()
     page.get_by_text(re.compile(r"Stopped after \d+ of 81 points")).wait_for()
     page.get_by_role("button", name="Go on").click()

@@ -11,6 +11,7 @@ import pytest
 
 from pruning import store
 from pruning.cli import main
+from pruning.sensitivity import Precise
 from ui import cache, scans
 from ui.jobs import Job
 
@@ -46,7 +47,9 @@ def labels(app: Any) -> set[str]:
 def test_the_default_scan_starts_by_itself_and_becomes_a_recipe(open_page: Open) -> None:
     app = open_page("sensitivity", model="digits-mlp")
     wait(app)
-    assert any("18 points, each on 360 validation images" in caption.value for caption in app.caption)
+    (caption,) = (caption.value for caption in app.caption if caption.value.startswith("Measured: "))
+    assert "18 points for 360 validation images to ±1 point, " in caption
+    assert "% of what exact takes; the dense network has 99.4 %" in caption
     assert len(app.dataframe[0].value) == 2
     app.slider(key="loss-allowed").set_value(5.0).run()
     session = app.session_state["pruning-session"]
@@ -59,6 +62,26 @@ def test_the_default_scan_starts_by_itself_and_becomes_a_recipe(open_page: Open)
     assert app.title[0].value == "Prune"
     session.undo()
     assert not session.ratios
+
+
+def test_precision_is_chosen_and_exact_points_have_a_loss(open_page: Open) -> None:
+    app = open_page("sensitivity", model="digits-mlp", grid="25, 50, 75 %")
+    wait(app)
+    (job,) = asked()
+    assert job.result.precise == Precise()
+    app.selectbox(key="precision").set_value("Exact, all images").run()
+    wait(app)
+    assert any("6 points, each on 360 validation images" in caption.value for caption in app.caption)
+    exact = asked()[-1].result
+    assert exact.complete
+    assert exact.mode == "exact"
+    assert all(point.loss is not None for point in exact.points)
+    for point in job.result.points:
+        (same,) = (p for p in exact.curve(point.key) if p.ratio == point.ratio)
+        assert point.bounds[0] <= same.accuracy <= point.bounds[1]
+    app.selectbox(key="precision").set_value("Adaptive, ±2 points").run()
+    wait(app)
+    assert any("to ±2 points" in caption.value for caption in app.caption)
 
 
 def test_a_scan_is_found_again_by_a_new_server(open_page: Open) -> None:

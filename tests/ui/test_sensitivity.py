@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from pruning.sensitivity import LatencyPoint, Measured, Scan, ScanPoint
+from pruning.sensitivity import LatencyPoint, Measured, Precise, Sample, Scan, ScanPoint
 from ui.figures import sensitivity as figures
 from ui.figures.theme import DARK, LIGHT
-from ui.sensitivity.choice import parse_grid
+from ui.jobs import Job
+from ui.sensitivity import words
+from ui.sensitivity.choice import PRECISIONS, Choice, parse_grid
 from ui.sensitivity.status import duration
 
 HOSTILE = "<b>a</b><img src=x>"
@@ -80,6 +82,64 @@ def test_the_heat_map_marks_how_far_each_key_can_go() -> None:
     assert other[1] == pytest.approx(-12)
     assert [shape.x0 for shape in figure.layout.shapes] == [0.5]
     assert data["change, points"].tolist() == pytest.approx([0, -2, -62, -12])
+
+
+def adaptive() -> Scan:
+    """A point of each kind: inferred between likes, measured on some, beyond a collapse, measured on all."""
+    ratios, about = (0.2, 0.4, 0.6, 0.8), {"key": HOSTILE, "size": 10, "interval": (0.0, 1.0), "loss": None}
+    samples = (
+        Sample(n=0, bounds=(0.9, 0.92), how="between", settled=True, neighbours=(0.0, 0.4)),
+        Sample(n=64, bounds=(0.89, 0.915), how="partly", settled=False, changed=(1, 0, 0)),
+        Sample(n=0, bounds=(0.0, 0.5), how="beyond", settled=True, neighbours=(0.4, 0.8)),
+        None,
+    )
+    found = zip(ratios, (8, 6, 4, 2), (0.915, 0.91, 0.3, 0.1), samples, (0, 0, 0, 7), strict=True)
+    points = tuple(
+        ScanPoint(ratio=ratio, kept=kept, accuracy=accuracy, sample=sample, invalid=invalid, **about)
+        for ratio, kept, accuracy, sample, invalid in found
+    )
+    return scan(points=False).model_copy(update={"ratios": ratios, "points": points, "precise": Precise()})
+
+
+def test_a_point_says_how_it_is_known() -> None:
+    figure, data = figures.curves(adaptive(), "accuracy", 1.0, LIGHT)
+    (line,) = (trace for trace in figure.data if "img" in trace.name)
+    assert list(line.marker.symbol) == ["circle", "circle-open", "circle", "circle-open", "circle"]
+    assert list(line.error_y.array) == pytest.approx([0, 0, 0.5, 0, 0])
+    assert list(line.error_y.arrayminus) == pytest.approx([0, 0, 2, 0, 0])
+    said = line.text
+    assert "inferred from nearly the same at nothing pruned and 40 %" in said[1]
+    assert "91.0 % (89.0 to 91.5)<br>measured on 64 of 100 images so far" in said[2]
+    assert "accuracy below 50.0 %<br>not measured: inferred from the collapse" in said[3]
+    assert "all 100 images (on other such images 0.0 to 100.0)<br>7 images gave NaN" in said[4]
+    assert data["images"].tolist() == [100, 0, 64, 0, 100]
+    assert data["how"].tolist() == ["measured", "between", "partly", "beyond", "measured"]
+    cells = figures.heat_map(adaptive(), {}, DARK)[0].data[0].text[0]
+    assert list(cells) == ["−0.5", "−1.0", "lost", "−82.0"]
+
+
+def test_what_a_scan_took_is_said() -> None:
+    found = adaptive()
+    assert words.far(found, Job("scan", "k")) == (
+        "3 of 8 points known, 5 open; 164 images evaluated, 41 % of what exact takes"
+    )
+    assert words.far(scan(), Job("scan", "k", total=4, done=3)) == "3 of 4 points measured"
+    assert "4 points for 100 validation images to ±1 point, 2 of them inferred, 164 images" in words.known(
+        found
+    )
+    assert "3 points, each on 100 validation images" in words.known(scan())
+    assert words.invalid(scan()) == ""
+    assert "At 1 point some images give NaN" in words.invalid(found)
+
+
+def test_less_precision_is_guessed_to_take_fewer_images() -> None:
+    def images(name: str) -> float:
+        return Choice("digits-mlp", "channel", "l2", 0, (0.5,), 5000, precise=PRECISIONS[name]).images
+
+    names = ("Adaptive, ±2 points", "Adaptive, ±1 point", "Adaptive, ±0.5 points", "Exact, all images")
+    guesses = [images(name) for name in names]
+    assert guesses == sorted(guesses)
+    assert guesses[-1] == 5000
 
 
 def test_a_doubtful_saving_is_said_to_be_one() -> None:

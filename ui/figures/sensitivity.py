@@ -11,6 +11,7 @@ from plotly.colors import hex_to_rgb, label_rgb, sample_colorscale
 
 from pruning import Scan, ScanPoint
 from pruning.sensitivity import LatencyPoint
+from ui.figures import scan_words as words
 from ui.figures.theme import Palette, fade, scale
 from ui.figures.weights import text
 
@@ -20,16 +21,32 @@ FEW_CELLS = 14  # columns up to which a cell's number is readable
 
 
 def table(scan: Scan) -> pd.DataFrame:
-    """Every measured point: one row a key and ratio, and the dense network at ratio 0."""
+    """Every point: one row a key and ratio, and the dense network at ratio 0.
+
+    "these" are the scan's images, of which `images` were measured; "any" are all images of their kind.
+    """
     dense = scan.dense
-    measured = (dense.accuracy, *dense.interval, dense.loss, scan.n)
-    rows: list[tuple[Any, ...]] = [("(dense)", 0.0, None, None, *measured)]
+    rows: list[tuple[Any, ...]] = []
     for key in scan.keys:
         rows += [
-            (key, p.ratio, p.kept, p.size, p.accuracy, *p.interval, p.loss, scan.n) for p in scan.curve(key)
+            (
+                key,
+                p.ratio,
+                p.kept,
+                p.size,
+                p.accuracy,
+                *p.bounds,
+                *p.interval,
+                p.loss,
+                scan.images_of(p),
+                p.how,
+            )
+            for p in scan.curve(key)
         ]
-    names = ["key", "ratio", "kept", "size", "accuracy", "accuracy low", "accuracy high", "loss", "images"]
-    return pd.DataFrame(rows, columns=names)
+    exact = (dense.accuracy, dense.accuracy, dense.accuracy, *dense.interval, dense.loss, scan.n, "measured")
+    names = ["key", "ratio", "kept", "size", "accuracy", "low, these", "high, these", "low, any", "high, any"]
+    names += ["loss", "images", "how"]
+    return pd.DataFrame([("(dense)", 0.0, None, None, *exact), *rows], columns=names)
 
 
 def depth_colours(count: int, colours: Palette) -> list[str]:
@@ -41,6 +58,8 @@ def depth_colours(count: int, colours: Palette) -> list[str]:
 
 def curves(scan: Scan, measure: str, allowed: float, colours: Palette) -> tuple[go.Figure, pd.DataFrame]:
     """One line a key, over the ratio at which it alone was pruned.
+
+    Bars are the bounds of points that were measured on some of the images; inferred points are hollow.
 
     Args:
         measure: "accuracy", "close-up" (accuracy near the dense network's) or "loss".
@@ -58,9 +77,10 @@ def curves(scan: Scan, measure: str, allowed: float, colours: Palette) -> tuple[
             y=[start, *(100 * p.accuracy if accuracy else p.loss for p in points)],
             mode="lines+markers",
             line={"color": colour, "width": 1.8},
-            marker={"color": colour, "size": 5},
+            marker={"color": colour, "size": 5, "symbol": ["circle", *map(_symbol, points)]},
+            error_y=_bars(points, colour) if accuracy and scan.mode == "adaptive" else None,
             name=text(key),
-            text=["nothing pruned", *(_point(p) for p in points)],
+            text=["nothing pruned", *(words.point(scan, p) for p in points)],
             hovertemplate=f"<b>{text(key)}</b><br>%{{text}}<extra></extra>",
         )
     end = 100 * max(scan.ratios) + 2
@@ -68,7 +88,7 @@ def curves(scan: Scan, measure: str, allowed: float, colours: Palette) -> tuple[
         _dense_band(figure, scan, allowed, end, colours)
     what = "Accuracy" if accuracy else "Loss"
     figure.update_layout(
-        title=f"{what} when one alone is pruned, {scan.n:,} {scan.split} images",
+        title=f"{what} when one alone is pruned, {words.images(scan)}",
         height=max(520, 120 + 19 * len(scan.keys)),
         hovermode="closest",
         hoverdistance=40,
@@ -105,7 +125,7 @@ def drops(scan: Scan, measure: str, allowed: float, colours: Palette) -> tuple[g
                 "color": colours.text,
                 "thickness": 1.2,
             },
-            customdata=[_point(p) for p in points],
+            customdata=[words.point(scan, p) for p in points],
             hovertemplate="<b>%{y}</b><br>%{customdata}<extra></extra>",
             showlegend=False,
         )
@@ -122,7 +142,7 @@ def drops(scan: Scan, measure: str, allowed: float, colours: Palette) -> tuple[g
             )
     what = "Accuracy" if accuracy else "Loss"
     figure.update_layout(
-        title=f"{what} with one layer alone dropped, {scan.n:,} {scan.split} images",
+        title=f"{what} with one layer alone dropped, {words.images(scan)}",
         height=max(260, 130 + 2 * ROW * len(points)),
         xaxis=_value_axis(scan, measure, allowed),
         yaxis={"autorange": "reversed", "type": "category"},
@@ -160,7 +180,7 @@ def heat_map(scan: Scan, prunable: dict[str, float], colours: Palette) -> tuple[
     Args:
         prunable: key -> the largest ratio within the loss allowed, drawn as a bar at that cell's right edge.
     """
-    labels = [_percent(ratio) for ratio in scan.ratios]
+    labels = [words.percent(ratio) for ratio in scan.ratios]
     points = {(p.key, p.ratio): p for p in scan.points}
     grid = [[points.get((key, ratio)) for ratio in scan.ratios] for key in scan.keys]
     change = [[None if p is None else 100 * (p.accuracy - scan.dense.accuracy) for p in row] for row in grid]
@@ -169,11 +189,11 @@ def heat_map(scan: Scan, prunable: dict[str, float], colours: Palette) -> tuple[
             z=change,
             x=labels,
             y=_names(scan.keys),
-            text=[["" if v is None else _signed(v) for v in row] for row in change],
+            text=[["" if p is None else words.cell(scan, p) for p in row] for row in grid],
             texttemplate="%{text}" if len(labels) <= FEW_CELLS else None,
             textfont={"size": 11},
-            customdata=[["" if p is None else _point(p) for p in row] for row in grid],
-            hovertemplate="<b>%{y}</b><br>%{customdata}<br>%{text} points<extra></extra>",
+            customdata=[["" if p is None else words.point(scan, p) for p in row] for row in grid],
+            hovertemplate="<b>%{y}</b><br>%{customdata}<br>change: %{text} points<extra></extra>",
             hoverongaps=False,
             colorscale=scale((*colours.diverging[:5], colours.surface)),
             zmin=-RUIN,
@@ -218,7 +238,7 @@ def time_saved(
     figure = go.Figure(
         go.Heatmap(
             z=share,
-            x=[_percent(ratio) for ratio in ratios],
+            x=[words.percent(ratio) for ratio in ratios],
             y=_names(keys),
             text=[[_sure(p) for p in row] for row in grid],
             texttemplate="%{text}" if len(ratios) <= FEW_CELLS else None,
@@ -263,21 +283,21 @@ def _names(keys: Sequence[str]) -> list[str]:
     return [text(key) for key in keys]
 
 
-def _percent(ratio: float) -> str:
-    return f"{100 * ratio:g} %"
+def _symbol(point: ScanPoint) -> str:
+    return "circle-open" if point.how in ("between", "beyond") else "circle"
 
 
-def _signed(value: float) -> str:
-    return "0" if abs(value) < 0.05 else f"{value:+.1f}".replace("-", "−")
-
-
-def _point(point: ScanPoint) -> str:
-    low, high = (100 * bound for bound in point.interval)
-    loss = "not finite" if point.loss is None else f"{point.loss:.3f} nats"
-    return (
-        f"pruned {_percent(point.ratio)}: {point.kept:,} of {point.size:,} kept<br>"
-        f"accuracy {100 * point.accuracy:.1f} % (95 %: {low:.1f} to {high:.1f}), loss {loss}"
-    )
+def _bars(points: Sequence[ScanPoint], colour: str) -> dict[str, Any]:
+    """The bounds of points measured on some of the images, for a line that starts at the dense network."""
+    shown = [p.bounds if p.how == "partly" else (p.accuracy, p.accuracy) for p in points]
+    return {
+        "type": "data",
+        "array": [0.0, *(100 * (high - p.accuracy) for p, (_, high) in zip(points, shown, strict=True))],
+        "arrayminus": [0.0, *(100 * (p.accuracy - low) for p, (low, _) in zip(points, shown, strict=True))],
+        "color": f"rgba{colour[3:-1]}, 0.7)",  # of rgb(...)
+        "thickness": 1.2,
+        "width": 0,
+    }
 
 
 def _sure(point: LatencyPoint | None) -> str:
@@ -290,6 +310,6 @@ def _sure(point: LatencyPoint | None) -> str:
 def _saving(point: LatencyPoint) -> str:
     low, high = (1e6 * bound for bound in point.interval)
     return (
-        f"pruned {_percent(point.ratio)}: {point.kept:,} of {point.size:,} kept<br>"
+        f"pruned {words.percent(point.ratio)}: {point.kept:,} of {point.size:,} kept<br>"
         f"saves {1e6 * point.saved:.0f} µs (95 %: {low:.0f} to {high:.0f}) of {1e6 * point.dense:.0f} µs"
     )

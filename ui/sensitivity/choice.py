@@ -14,6 +14,7 @@ import pruning
 from pruning import MODELS, store
 from pruning.groups.choices import DEFAULT, Choices
 from pruning.recipe import Granularity
+from pruning.sensitivity import Precise
 from ui import cache, uploads, ways
 from ui import granularity as kinds
 from ui.state import Session
@@ -25,7 +26,22 @@ GRIDS = {
     "Own list": "",
 }
 MOST_RATIOS = 40
-IMAGES = (500, 1000, 2000)  # offered where there are more; a scan of thousands of images takes long
+IMAGES = (500, 1000, 2000)  # offered where there are more; an exact scan of thousands takes long
+PRECISIONS: dict[str, Precise | None] = {
+    "Adaptive, ±1 point": Precise(),
+    "Adaptive, ±0.5 points": Precise(0.5),
+    "Adaptive, ±2 points": Precise(2.0),
+    "Adaptive, ±1 everywhere": Precise(strict=True),
+    "Exact, all images": None,
+}
+ENOUGH = 800  # images that a point takes on average for ±1 point if there are very many; for a first guess
+PRECISION_HELP = """**Adaptive**: each point is measured on as many images as it takes until the accuracy on
+all of them is known to ±1 point at 95 %. The dense network's answers are known, so only the changes are
+estimated. What lies between two points that are nearly the same, or beyond a collapse, is inferred. Where
+more than 10 points are lost, a tenth of the loss is enough, unless ±1 is asked for throughout. Each one stops
+by a fixed width: Chow and Robbins 1965, Annals of Mathematical Statistics 36.
+
+**Exact**: all images for each point, and the loss as well."""
 T = TypeVar("T", bound=str)
 MACS_PER_S = 1e10  # of a laptop's processor on small networks, for a first guess only
 
@@ -38,8 +54,9 @@ class Choice:
         model_id: as in `ui.cache`.
         granularity, criterion, seed: how keys are pruned.
         ratios: ascending, in [0, 1].
-        n: validation images to measure on.
+        n: validation images that the accuracies are about.
         choices: how groups are found.
+        precise: how precisely they are to be known; None for exactly.
     """
 
     model_id: str
@@ -49,6 +66,7 @@ class Choice:
     ratios: tuple[float, ...]
     n: int
     choices: Choices = DEFAULT
+    precise: Precise | None = None
 
     @cached_property
     def digest(self) -> str:
@@ -63,6 +81,7 @@ class Choice:
             seed=self.seed,
             n=self.n,
             choices=self.choices,
+            precise=self.precise,
         )
 
     @property
@@ -74,7 +93,15 @@ class Choice:
     def guess_s(self, known: int = 0) -> float:
         """Seconds that the scan may take, a guess from the network's MACs, less `known` points."""
         points = len(cache.keys(self.model_id, self.granularity, self.choices)) * len(self.ratios) - known
-        return cache.cost_model(self.model_id).dense.macs * self.n * max(0, points) / MACS_PER_S
+        return cache.cost_model(self.model_id).dense.macs * self.images * max(0, points) / MACS_PER_S
+
+    @property
+    def images(self) -> float:
+        """How many a point may take on average, a guess."""
+        if self.precise is None:
+            return self.n
+        most = ENOUGH / self.precise.points
+        return self.n * most / (self.n + most)
 
 
 def parse_grid(text: str) -> tuple[float, ...]:
@@ -100,9 +127,25 @@ def parse_grid(text: str) -> tuple[float, ...]:
     return tuple(sorted({round(number / 100, 6) for number in numbers}))
 
 
-def draw(session: Session) -> tuple[Granularity, Choices, str, tuple[float, ...], int | None]:
-    """The controls: granularity, how groups are found, criterion, ratios, and the limit of images (None if
-    there are no data).
+@dataclass(frozen=True)
+class Wanted:
+    """What the controls say; all but the network and the seed of a `Choice`.
+
+    Args:
+        images: validation images to measure on; None if there are no data.
+        others: as for `Choice`.
+    """
+
+    granularity: Granularity
+    choices: Choices
+    criterion: str
+    ratios: tuple[float, ...]
+    images: int | None
+    precise: Precise | None
+
+
+def draw(session: Session) -> Wanted:
+    """The controls: granularity, how groups are found, criterion, ratios, images and precision.
 
     They start from what the Prune page has chosen, and follow it when it changes.
 
@@ -114,8 +157,23 @@ def draw(session: Session) -> tuple[Granularity, Choices, str, tuple[float, ...]
         choices = _choices(session) if granularity == "channel" else DEFAULT
         criterion = _criterion(session, granularity)
         text = "100" if granularity == "layer" else _grid()  # a whole layer is dropped or not
+        precise = _precise()
         images = _images(session)
-    return granularity, choices, criterion, parse_grid(text), images
+    return Wanted(granularity, choices, criterion, parse_grid(text), images, precise)
+
+
+def _precise() -> Precise | None:
+    """How precisely each accuracy is to be known."""
+    name = st.selectbox(
+        "Precision",
+        list(PRECISIONS),
+        key="precision",
+        bind="query-params",
+        filter_mode=None,
+        width=220,
+        help=PRECISION_HELP,
+    )
+    return PRECISIONS.get(name)
 
 
 def _grid() -> str:
@@ -210,12 +268,13 @@ def _images(session: Session) -> int | None:
     chosen = st.selectbox(
         "Images",
         offered,
-        min(1, len(offered) - 1),
+        len(offered) - 1,
         format_func=lambda n: f"all {n:,}" if n == total else f"first {n:,}",
         key="scan-images",
         persist_state="session",
         filter_mode=None,
         width=130,
-        help="Validation images that each point is measured on: fewer is faster, and less certain.",
+        help="Validation images that the accuracies are about. An exact scan measures each point on all of "
+        "them; an adaptive one takes hardly longer for more.",
     )
     return int(chosen)

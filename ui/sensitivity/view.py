@@ -10,40 +10,39 @@ import streamlit as st
 
 import pruning
 from pruning import Scan
-from pruning.groups.choices import Choices
-from pruning.recipe import Granularity
 from ui import cache, charts, dropping, shell, state
 from ui import granularity as kinds
 from ui.figures import sensitivity as figures
 from ui.figures.words import percent
-from ui.sensitivity import status, work
-from ui.sensitivity.choice import Choice
+from ui.sensitivity import status, words, work
+from ui.sensitivity.choice import Choice, Wanted
 from ui.state import Session
 
 LI = "One at a time, all others whole: Li et al. 2016, arXiv:1608.08710, section 3.2."
 
 
-def draw(
-    session: Session,
-    granularity: Granularity,
-    choices: Choices,
-    criterion: str,
-    ratios: tuple[float, ...],
-    images: int | None,
-) -> None:
+def draw(session: Session, wanted: Wanted) -> None:
     """Start the scan by itself if it is cheap; show what there is, again and again while it grows.
 
-    Args:
-        images: validation images to measure on; None if there are none.
     Raises:
         MissingData: if there are no data to measure on.
     """
+    granularity, criterion, images = wanted.granularity, wanted.criterion, wanted.images
     if granularity == "layer" and dropping.none_here(session.model_id):
         return
     if images is None:
         images = len(cache.task(session.model_id).validation)  # says what is missing
     seed = session.seed if criterion == "random" else 0
-    choice = Choice(session.model_id, granularity, criterion, seed, ratios, images, choices)
+    choice = Choice(
+        session.model_id,
+        granularity,
+        criterion,
+        seed,
+        wanted.ratios,
+        images,
+        wanted.choices,
+        wanted.precise,
+    )
     found = work.find(choice)
     if work.starts_by_itself(choice, found):
         work.start(choice, state.session().claim())
@@ -79,7 +78,7 @@ def _status(choice: Choice, found: work.Found) -> None:
     begin = partial(work.start, choice)
     job, scan = found.job, found.scan
     if found.busy and job is not None:
-        status.progress(job, "scan")
+        status.progress(job, "scan", partial(words.far, scan))
         return
     if job is not None and job.state == "failed":
         st.error(job.error, icon=":material/error:")
@@ -91,11 +90,14 @@ def _status(choice: Choice, found: work.Found) -> None:
             st.markdown("This scan has not been measured yet.", width="content")
             status.offer(f"Scan, {expected}", "start-scan", begin)
         elif found.other:
-            st.markdown(f"Shown: an earlier scan at {_ratios(scan)}, on {scan.n:,} images.", width="content")
+            st.markdown(
+                f"Shown: an earlier scan at {words.ratios(scan)}, on {scan.n:,} images.", width="content"
+            )
             status.offer(f"Scan the chosen ratios, {expected} or less", "start-scan", begin)
         elif not scan.complete:
             total = len(scan.keys) * len(scan.ratios)
-            st.markdown(f"Stopped after {len(scan.points):,} of {total:,} points.", width="content")
+            settled = sum(point.settled for point in scan.points)
+            st.markdown(f"Stopped after {settled:,} of {total:,} points.", width="content")
             status.offer("Go on", "start-scan", begin)
         else:
             _about(choice, scan)
@@ -105,11 +107,13 @@ def _about(choice: Choice, scan: Scan) -> None:
     criterion = pruning.CRITERIA[choice.criterion]
     low, high = (100 * bound for bound in scan.dense.interval)
     st.caption(
-        f"Measured: {len(scan.points):,} points, each on {scan.n:,} validation images; the dense network has "
-        f"{100 * scan.dense.accuracy:.1f} % there (95 %: {low:.1f} to {high:.1f}). One image is "
-        f"{100 / scan.n:.2g} points. Kept in the cache directory.",
-        help=f"{LI}\n\n{criterion.label}: {criterion.description} Source: {criterion.source}.\n\nIntervals "
-        "are 95 % Wilson intervals: Wilson 1927, Journal of the American Statistical Association 22.",
+        f"{words.known(scan)}; the dense network has {100 * scan.dense.accuracy:.1f} % there (on other such "
+        f"images 95 %: {low:.1f} to {high:.1f}). Kept in the cache directory.{words.invalid(scan)}",
+        help=f"{LI}\n\n{criterion.label}: {criterion.description} Source: {criterion.source}.\n\n"
+        f"The bars of the chart and ± tell what measuring the rest of these {scan.n:,} images could still "
+        "change (95 %, a stratified sample without replacement). How far the accuracy on other images of "
+        "their kind may be is another, wider interval: Wilson 1927, Journal of the American Statistical "
+        "Association 22.",
     )
     keys = cache.keys(choice.model_id, choice.granularity, choice.choices)
     if left_out := [key for key in keys if key not in scan.keys]:
@@ -134,15 +138,17 @@ def _allowed(scan: Scan) -> float:
 def _curves(choice: Choice, scan: Scan, allowed: float) -> None:
     measure = st.segmented_control(
         "Curves of",
-        ["accuracy", "close-up", "loss"],
+        ["accuracy", "close-up", *(["loss"] if scan.mode == "exact" else [])],
         default="accuracy",
         required=True,
         key="curves-of",
         persist_state="session",
-        help="Close-up: accuracy near the dense network's. Loss: mean cross-entropy in nats; it moves before "
-        "answers flip. Shaded: the dense network's 95 % interval.",
+        help="Close-up: accuracy near the dense network's. Bars: what the images not measured could change; "
+        "hollow: inferred. Shaded: the dense network's 95 % interval for other such images. Loss, of exact "
+        "scans only: mean cross-entropy in nats; it moves before answers flip.",
     )
     draw = figures.drops if choice.granularity == "layer" else figures.curves
+    measure = measure if measure == "close-up" or scan.mode == "exact" else "accuracy"
     figure, data = draw(scan, measure or "accuracy", allowed, charts.colours())
     charts.show(figure, data, key="curves", name=f"{choice.label} sensitivity", highlight=True)
 
@@ -197,7 +203,8 @@ def _table(choice: Choice, scan: Scan, allowed: float) -> pd.DataFrame:
                 min_value=0,
                 max_value=100,
                 format="%.0f %%",
-                help=f"The largest measured ratio up to which no point loses more than {allowed:g} points.",
+                help=f"The largest ratio up to which no point loses more than {allowed:g} points. Of an "
+                "adaptive scan by its estimates, which its precision bounds.",
             ),
             "lost": number("Lost", format="%.1f pt", help="Points of accuracy lost there; negative: gained."),
             "saved": number(
@@ -235,7 +242,7 @@ def _recipe(choice: Choice, found: work.Found, ranked: pd.DataFrame) -> None:
             "Predicted",
             "unknown" if predicted is None else f"{100 * predicted:.1f} %",
             border=True,
-            help=f"Accuracy of all rows together, predicted from {scan.n:,} validation images as if the "
+            help=f"Accuracy of all rows together, predicted for {scan.n:,} validation images as if the "
             "losses of each added up. The Prune page measures it; expect less where much is cut at once.",
         )
     if st.button(
@@ -264,8 +271,3 @@ def _recipe(choice: Choice, found: work.Found, ranked: pd.DataFrame) -> None:
 
 def _minus(share: float) -> str:
     return f"−{percent(share, 0)}" if share >= 0.005 else percent(0, 0)
-
-
-def _ratios(scan: Scan) -> str:
-    shown = [f"{100 * ratio:g}" for ratio in scan.ratios]
-    return f"{', '.join(shown)} %" if len(shown) < 6 else f"{len(shown)} ratios, {shown[0]} to {shown[-1]} %"

@@ -80,15 +80,16 @@ def start(choice: Choice, owner: str) -> Job:
             limit=choice.n,
             seed=choice.seed,
             known=known,
+            precise=choice.precise,
             stop=job.stop,
         )
-        before = len(walk.points)
+        before = walk.settled
         job.advance(0, walk.total - before)
         job.add(walk.scan())
         saved = time.monotonic()
         for point in walk:
             job.add(point)
-            job.advance(len(walk.points) - before)
+            job.advance(walk.settled - before)
             if time.monotonic() - saved > SAVE_S:
                 scans.keep(choice.model_id, weights, walk.scan())
                 saved = time.monotonic()
@@ -179,16 +180,18 @@ def start_time(choice: TimeChoice, owner: str) -> Job:
 
 
 def _so_far(job: Job) -> Scan | None:
-    """The scan as far as a job came: its first part is the frame, the others are points."""
+    """The scan as far as a job came: its first part is the frame, the others are points, the newest last."""
     if not job.parts:
         return None
     frame, *points = job.parts
     about = {name: getattr(frame, name) for name in Scan.model_fields}
-    return Scan(**{**about, "points": (*frame.points, *points)})
+    newest = {(point.key, point.ratio): point for point in (*frame.points, *points)}
+    return Scan(**{**about, "points": tuple(newest.values())})
 
 
 def _reusable(choice: Choice, found: Found) -> int:
     """How many points of a kept scan need not be measured again."""
     if found.scan is None or found.scan.n != choice.n:
         return 0
-    return sum(point.ratio in choice.ratios for point in found.scan.points)
+    exact = choice.precise is None or found.scan.precise != choice.precise
+    return sum(p.ratio in choice.ratios and (p.sample is None or not exact) for p in found.scan.points)

@@ -18,6 +18,7 @@ from pruning.checkpoint import checkpoint_bytes, self_check
 from pruning.cli import main
 from pruning.cli.console import Console, Progress, table
 from pruning.models.loading import example_inputs
+from pruning.sensitivity import Precise
 
 NAME = "digits-mlp"
 ROOT = Path(pruning.__file__).parents[1]
@@ -108,6 +109,31 @@ def test_inspect_adds_up(run: Run) -> None:
         assert group.why in " ".join(run.out.split())
 
 
+def test_scans_are_adaptive_unless_exact_is_asked_for(run: Run) -> None:
+    options = ("scan", NAME, "--ratios", "0.3,0.6")
+    scans = {
+        name: pruning.Scan.model_validate_json(json.dumps(run.json(*options, *more)["scan"]))
+        for name, more in {
+            "default": (),
+            "adaptive": ("--adaptive",),
+            "coarse": ("--precision", 3, "--strict"),
+            "exact": ("--exact",),
+        }.items()
+    }
+    assert scans["default"] == scans["adaptive"]
+    assert scans["default"].precise == Precise()
+    assert scans["coarse"].precise == Precise(3, strict=True)
+    assert scans["exact"].mode == "exact"
+    efforts = [scans[name].effort[0] for name in ("coarse", "default", "exact")]
+    assert efforts == sorted(efforts)
+    assert efforts[0] < efforts[-1] == 4 * 360
+    assert run(*options, "--exact").code == 0
+    assert "Known to" not in run.out
+    assert run(*options, "--precision", 0).code == 2
+    assert "0 points makes no sense" in run.err
+    assert run(*options, "--exact", "--adaptive").code == 2
+
+
 @pytest.mark.usefixtures("check_here")
 def test_scan_proposes_a_recipe_that_prune_takes(run: Run, tmp_path: Path) -> None:
     recipe_file = tmp_path / "r.json"
@@ -132,6 +158,7 @@ def test_scan_proposes_a_recipe_that_prune_takes(run: Run, tmp_path: Path) -> No
     assert "predicted" in run.out
     assert run("scan", NAME, "--ratios", "1.0", "--limit", 100, "--loss", 0).code == 0
     assert "None can be pruned that far" in run.out
+    assert "Known to ±1 points at 95 %" in run.out
     taken = run.json("prune", NAME, "--recipe", recipe_file, "--out", tmp_path / "small")
     assert [entry["key"] for entry in taken["entries"]] == list(recipe.rules)
 

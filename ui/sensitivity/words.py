@@ -1,0 +1,46 @@
+"""What is said of a scan: how far it came, what its accuracies are about, what it took."""
+
+from __future__ import annotations
+
+from pruning import Scan
+from ui.figures.scan_words import points
+from ui.jobs import Job
+from ui.sensitivity import status
+
+
+def far(scan: Scan | None, job: Job) -> str:
+    """How far a scan under way came: what is known, what is open, and the images that took."""
+    if scan is None or scan.mode == "exact":
+        return status.points(job)
+    total, known = len(scan.keys) * len(scan.ratios), sum(point.settled for point in scan.points)
+    return f"{known:,} of {total:,} points known, {total - known:,} open; {effort(scan)}"
+
+
+def effort(scan: Scan) -> str:
+    """Images evaluated, and the share of those that an exact scan takes."""
+    images, exact = scan.effort
+    return f"{images:,} images evaluated, {100 * images / max(1, exact):.0f} % of what exact takes"
+
+
+def known(scan: Scan) -> str:
+    """What the points of a complete scan are about, and what they took."""
+    count = f"Measured: {len(scan.points):,} points"
+    if scan.precise is None:
+        return f"{count}, each on {scan.n:,} validation images, of which one is {100 / scan.n:.2g} points"
+    inferred = sum(point.how in ("between", "beyond") for point in scan.points)
+    said = f"{inferred:,} of them inferred, " if inferred else ""
+    return f"{count} for {scan.n:,} validation images to ±{points(scan.precise.points)}, {said}{effort(scan)}"
+
+
+def invalid(scan: Scan) -> str:
+    """A sentence on outputs that are no numbers; empty if there are none."""
+    broken = sum(point.invalid > 0 for point in scan.points)
+    if not broken:
+        return ""
+    return f" At {broken:,} point{'s' * (broken > 1)} some images give NaN; they count as wrong."
+
+
+def ratios(scan: Scan) -> str:
+    """Which ratios were scanned."""
+    shown = [f"{100 * ratio:g}" for ratio in scan.ratios]
+    return f"{', '.join(shown)} %" if len(shown) < 6 else f"{len(shown)} ratios, {shown[0]} to {shown[-1]} %"
