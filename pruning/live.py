@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 import torch
@@ -16,6 +17,7 @@ from pruning.groups import Structure, find_structure
 from pruning.masks import apply_masks
 from pruning.plan import Plan, make_plan
 from pruning.recipe import Recipe
+from pruning.replay import BUDGET, NotReplayable, Replay
 from pruning.shrink import shrink, slice_module
 
 if TYPE_CHECKING:
@@ -28,7 +30,9 @@ class LiveEvaluator:
     """Measures recipes of one network on one split; may be shared by threads.
 
     The images are kept normalised in memory, and the last results by recipe, so that going back to a recipe
-    costs nothing. Channels are really removed, which makes the measurement faster the more is pruned.
+    costs nothing. Channels are really removed, which makes the measurement faster the more is pruned, and a
+    recipe is run from the first operation on that it changes against the one before (`pruning.replay`). Where
+    a network does not allow that, or blocks are dropped, or statistics change, the whole smaller one is run.
 
     Args:
         module: the dense network; never changed, and not to be changed by others meanwhile.
@@ -39,6 +43,7 @@ class LiveEvaluator:
         limit: measure only the first `limit` images.
         batch_size: images from one report to the next.
         remember: how many recipes' results are kept.
+        budget: bytes of activations to keep at most.
     Raises:
         ValueError: if the split is test data or empty, or a number is not positive.
     """
@@ -54,6 +59,7 @@ class LiveEvaluator:
         limit: int | None = None,
         batch_size: int = 96,
         remember: int = 64,
+        budget: int = BUDGET,
     ) -> None:
         if split == "test":
             raise ValueError("Test data is for final results only; edit on validation data.")
@@ -68,6 +74,28 @@ class LiveEvaluator:
         self._known: OrderedDict[str, Report] = OrderedDict()
         self._lock = threading.Lock()
         self._ways: dict[frozenset[str], Way] = {}  # groups that lose units -> how they go
+        self.budget = budget
+        self._replay_lock = threading.Lock()
+
+    @cached_property
+    def _replay(self) -> Replay | NotReplayable:
+        """What runs recipes from their first change on, or why that cannot be."""
+        try:
+            return Replay(self._module, self._structure, self._batches, budget=self.budget)
+        except NotReplayable as reason:
+            return reason
+
+    @property
+    def replay(self) -> Replay | NotReplayable:
+        """As above, made by the first thread that asks."""
+        with self._replay_lock:
+            return self._replay
+
+    @property
+    def kept_bytes(self) -> int:
+        """Memory of the activations kept now."""
+        found = self.__dict__.get("_replay")
+        return found.kept_bytes if isinstance(found, Replay) else 0
 
     @property
     def dense(self) -> Report:
@@ -121,10 +149,21 @@ class LiveEvaluator:
         if found is not None:
             yield found
             return
-        for report in measure(self.build(plan), self._batches, self.total, self._split):
+        for report in measure(self.network(plan), self._batches, self.total, self._split):
             if report.complete:
                 self._keep(recipe, report)
             yield report
+
+    def network(self, plan: Plan) -> nn.Module:
+        """What answers on this evaluator's images like the pruned network, in the quickest way there is.
+
+        Raises:
+            ValueError: as `build`.
+        """
+        replay = None if plan.blocks or plan.grade == "statistics" else self.replay
+        if not isinstance(replay, Replay):
+            return self.build(plan)
+        return replay.network(plan.channels, plan.weights)
 
     def build(self, plan: Plan) -> nn.Module:
         """The pruned network: smaller where channels go, with zeros where single weights go.

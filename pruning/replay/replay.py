@@ -1,9 +1,9 @@
-"""Pruned versions of one network on known batches, each run from its first change on."""
+"""Pruned versions of one network on known batches, each run from what it changes against the one before."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -17,10 +17,14 @@ from pruning.replay.program import Program, Version
 from pruning.replay.steps import NotReplayable, State
 
 BUDGET = 512 * 2**20  # bytes of kept activations
+Mark = tuple[int, str, bytes]  # the first step that a change touches, its key, its mask
 
 
 class Replay:
     """Makes networks that answer on known batches as pruned versions would. May be shared by threads.
+
+    While a network runs, what is live at a few cuts is kept. The next one starts at the last cut before which
+    it changes nothing against what was kept there: whoever moves one slider waits for what comes behind it.
 
     Args:
         module: the whole network, never changed.
@@ -46,14 +50,15 @@ class Replay:
         images, starts = sum(map(len, self._known.values())), set(self.program.first.values())
         sizes = {step: footprint.live[step] * images for step in starts}
         self.cuts = choose_cuts(sorted(starts), footprint.seconds, sizes, budget)
-        self._kept: dict[tuple[int, int], State] = {}  # (id of a batch, step) -> live tensors
+        # (id of a batch, step) -> what was changed before it, and the tensors that live there
+        self._kept: dict[tuple[int, int], tuple[tuple[Mark, ...], State]] = {}
         self._lock = threading.Lock()
 
     @property
     def kept_bytes(self) -> int:
         """Memory of the activations that are kept now, what they share counted once."""
         with self._lock:
-            tensors = [tensor for state in self._kept.values() for tensor in state.values()]
+            tensors = [tensor for _, state in self._kept.values() for tensor in state.values()]
         storages = {t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in tensors}
         return sum(storages.values())
 
@@ -65,36 +70,52 @@ class Replay:
             weights: layer name -> bool of the shape of its dense weight, True = keep.
         """
         masks = {f"{layer}.weight" if layer else "weight": mask for layer, mask in (weights or {}).items()}
-        return _Network(self, self.program.version(keep, masks))
+        marks = [
+            (self._first(m.parameter for m in self.structure.group(k).members), k, keep[k]) for k in keep
+        ]
+        marks += [(self._first([name]), name, mask) for name, mask in masks.items()]
+        found = tuple(sorted((start, key, mask.numpy().tobytes()) for start, key, mask in marks))
+        return _Network(self, self.program.version(keep, masks), found)
 
-    def answer(self, x: Tensor, version: Version) -> Tensor:
-        """Outputs of a version on a known batch."""
-        cut = max((cut for cut in self.cuts if cut <= version.start), default=0)
-        state = self.program.run(self._state(x, cut), len(x), cut, version.start)
-        return self.program.answer(state, len(x), version.start, version)
+    def answer(self, x: Tensor, version: Version, marks: Sequence[Mark]) -> Tensor:
+        """Outputs of a version on a known batch, from the last cut on before which nothing differs from what
+        was run there last.
 
-    def _state(self, x: Tensor, cut: int) -> State:
-        """What is live at a cut, made at first use from the cut before."""
+        Args:
+            marks: what the version changes, by the first step that it touches.
+        """
         if id(x) not in self._known:
             raise ValueError("This network answers on its own batches alone; build the smaller one instead.")
-        if cut == 0:
-            return self.program.begin(x)
-        found = self._kept.get((id(x), cut))
-        if found is None:
-            before = max((other for other in self.cuts if other < cut), default=0)
-            found = self.program.run(self._state(x, before), len(x), before, cut)
+        at, state = 0, self.program.begin(x)
+        for cut in reversed(self.cuts):
+            before, kept = self._kept.get((id(x), cut), (None, state))
+            if before == _until(marks, cut):
+                at, state = cut, kept
+                break
+        for cut in (cut for cut in self.cuts if cut > at):
+            state, at = self.program.run(state, len(x), at, cut, version), cut
             with self._lock:
-                self._kept[id(x), cut] = found
-        return found
+                self._kept[id(x), cut] = _until(marks, cut), state
+        return self.program.answer(state, len(x), at, version)
+
+    def _first(self, names: Iterable[str]) -> int:
+        """The first step that depends on one of these parameters and buffers."""
+        first = self.program.first
+        return min((first[name] for name in names if name in first), default=len(self.program.steps))
+
+
+def _until(marks: Sequence[Mark], cut: int) -> tuple[Mark, ...]:
+    """What is changed before a cut: all that its live tensors depend on."""
+    return tuple(mark for mark in marks if mark[0] < cut)
 
 
 class _Network(nn.Module):
     """One version; it knows only the batches of its replay."""
 
-    def __init__(self, replay: Replay, version: Version) -> None:
+    def __init__(self, replay: Replay, version: Version, marks: Sequence[Mark]) -> None:
         super().__init__()
-        self._replay, self._pruned = replay, version
+        self._replay, self._pruned, self._marks = replay, version, marks
 
     @torch.inference_mode()
     def forward(self, x: Tensor) -> Tensor:
-        return self._replay.answer(x, self._pruned)
+        return self._replay.answer(x, self._pruned, self._marks)

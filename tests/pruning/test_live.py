@@ -77,8 +77,10 @@ def test_finished_recipes_are_remembered_and_the_oldest_forgotten(
     net: nn.Module, task: FakeTask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     built = []
-    build = LiveEvaluator.build
-    monkeypatch.setattr(LiveEvaluator, "build", lambda self, plan: built.append(plan) or build(self, plan))
+    network = LiveEvaluator.network
+    monkeypatch.setattr(
+        LiveEvaluator, "network", lambda self, plan: built.append(plan) or network(self, plan)
+    )
     evaluator = LiveEvaluator(net, task, X, batch_size=20, remember=2)
     a, b, c = recipe(0.3), recipe(0.5), recipe(0.7)
     first = list(evaluator.reports(a))[-1]
@@ -99,7 +101,7 @@ def test_a_recipe_that_removes_nothing_is_the_dense_network(
     net: nn.Module, task: FakeTask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     evaluator = LiveEvaluator(net, task, X)
-    monkeypatch.setattr(LiveEvaluator, "build", None)
+    monkeypatch.setattr(LiveEvaluator, "network", None)
     assert list(evaluator.reports(recipe(0.0))) == [evaluator.dense]
     assert list(evaluator.reports(Recipe())) == [evaluator.dense]
     assert torch.equal(evaluator.dense.predictions, evaluate(net, task).predictions)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -12,9 +14,9 @@ from pruning.masks import apply_masks
 from pruning.models import MODELS, build_model
 from pruning.plan import make_plan
 from pruning.recipe import Recipe, Rule
-from pruning.replay import NotReplayable, Replay
+from pruning.replay import NotReplayable, Program, Replay
 from pruning.replay.cuts import choose_cuts
-from pruning.shrink import shrink
+from pruning.shrink import shrink, slice_module
 
 DIGITS = [name for name in MODELS if name.startswith("digits")]
 
@@ -65,6 +67,62 @@ def test_masks_of_weights_together_with_channels() -> None:
     with torch.inference_mode():
         for x, _ in given:
             torch.testing.assert_close(version(x), masked(x), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("budget", [0, 2**17, 2**30])
+def test_edit_after_edit_answers_like_the_smaller_network(budget: int) -> None:
+    name = "digits-resnet"
+    module, given = network(name), batches(name)
+    inputs = (given[0][0],)
+    structure = find_structure(module, inputs)
+    replay = Replay(module, structure, given, budget=budget)
+    draw = random.Random(budget)
+    keep: dict[str, Tensor] = {}
+    for edit in range(12):
+        group = draw.choice(structure.groups)
+        keep[group.id] = torch.rand(group.size) > draw.random()
+        keep[group.id][0] = True
+        small = slice_module(module, structure, keep)
+        version = replay.network(dict(keep))
+        seen = given[: draw.randint(1, len(given))]  # left early, as a drag does
+        with torch.inference_mode():
+            for x, _ in seen:
+                torch.testing.assert_close(version(x), small(x), rtol=0, atol=1e-12, msg=f"edit {edit}")
+        assert replay.kept_bytes <= budget
+
+
+def test_what_comes_before_an_edit_is_not_run_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    name = "digits-resnet"
+    module, given = network(name), batches(name)
+    structure = find_structure(module, (given[0][0],))
+    replay = Replay(module, structure, given)
+    ran: list[int] = []
+    run = Program.run
+
+    def counted(self: Program, *args: object, **named: object) -> object:
+        made = run(self, *args, **named)  # type: ignore[arg-type]
+        start, end = args[2], args[3] if len(args) > 3 else len(self.steps)
+        ran.append(end - start)  # type: ignore[operator]
+        return made
+
+    monkeypatch.setattr(Program, "run", counted)
+
+    def steps_for(keep: dict[str, Tensor]) -> int:
+        ran.clear()
+        version = replay.network(keep)
+        for x, _ in given:
+            version(x)
+        return sum(ran) // len(given)
+
+    first, last = structure.groups[0], structure.groups[-1]
+    half = {group.id: torch.arange(group.size) % 2 == 0 for group in (first, last)}
+    everything = len(replay.program.steps)
+    assert steps_for(half) == everything
+    late = steps_for({**half, last.id: torch.arange(last.size) % 3 == 0})
+    assert 0 < late < everything / 2
+    assert steps_for({first.id: torch.arange(first.size) % 3 == 0}) > everything / 2
+    assert steps_for(half) > everything / 2  # the first edit's tensors are gone
+    assert steps_for(half) < everything / 2
 
 
 class InPlace(nn.Module):
