@@ -238,7 +238,7 @@ class TestCards:
             "50 turns, compiled; one image is 8 × 8 × 1.",
             "7 more were left out",
             "Preparing both networks took 12.5 s",
-            '<div class="px-second">1 MB</div>',
+            '<div class="px-peak">1 MB</div>',
             "of 2 MB",
             "300,000 activations",
         ):

@@ -206,7 +206,7 @@ def _peak(peaks: tuple[Memory, Memory] | None) -> str:
         f"dense: {dense.peak:,} and {dense.activations:,}. Batch {pruned.batch_size}."
     )
     return (
-        f'<div class="px-aside"><div class="px-second">{size(pruned.peak)}</div><div class="px-under">'
+        f'<div class="px-aside"><div class="px-peak">{size(pruned.peak)}</div><div class="px-under">'
         f'<span class="px-tip" tabindex="0" data-tip="{escape(term)}">peak</span>'
         + (f", of {size(dense.peak)}" if dense.peak != pruned.peak else "")
         + "</div></div>"
