@@ -57,16 +57,7 @@ def channels(table: ChannelTable, now: int | None, colours: Palette) -> tuple[go
         ],
         hovertemplate="%{x} channels: %{y:.1f} % of the dense time<br>%{customdata}<extra></extra>",
     )
-    good = [place for place, count in enumerate(kept) if count in table.good]
-    if good:
-        figure.add_scatter(
-            x=[kept[place] for place in good],
-            y=[time[place] for place in good],
-            mode="markers",
-            name="good count: one more costs a step",
-            marker={"symbol": "triangle-up", "size": 11, "color": colours.dense},
-            hovertemplate="%{x} channels: one more costs a step<extra></extra>",
-        )
+    _mark_good(figure, table, colours)
     if now is not None:
         figure.add_vline(
             now, line={"color": colours.text, "width": 1, "dash": "dash"}, annotation_text=f"now {now}"
@@ -80,6 +71,19 @@ def channels(table: ChannelTable, now: int | None, colours: Palette) -> tuple[go
         hovermode="closest",
     )
     return figure, _channel_data(table)
+
+
+def _mark_good(figure: go.Figure, table: ChannelTable, colours: Palette) -> None:
+    good = [point for point in table.points if point.kept in table.good]
+    if good:
+        figure.add_scatter(
+            x=[point.kept for point in good],
+            y=[100 / point.ratio for point in good],
+            mode="markers",
+            name="good count: one more costs a step",
+            marker={"symbol": "triangle-up", "size": 11, "color": colours.dense},
+            hovertemplate="%{x} channels: one more costs a step<extra></extra>",
+        )
 
 
 def _channel_data(table: ChannelTable) -> pd.DataFrame:
