@@ -99,7 +99,7 @@ class Answers:
             target, kept = wanted[place][0], wanted[place][1][number]
             close = _undecided(outputs)
             if len(close):
-                outputs[close] = self._whole(x[close], target, target.mask(kept))
+                outputs = outputs.index_copy(0, close, self._whole(x[close], target, target.mask(kept)))
             yield target, kept, outputs
 
     @torch.inference_mode()
@@ -140,9 +140,11 @@ class Answers:
         """Really smaller, because its norms then average over other entries than a masked network's."""
         assert self.structure is not None
         assert target.group is not None
-        masked = duplicate(self.module)
-        zero_units(named_tensors(masked), target.group, keep)
-        return shrink_masked(masked, self.structure, {target.group.id: keep}, self.inputs).eval()
+        # Its check against the masked network needs to see each operation, which inference mode hides.
+        with torch.inference_mode(False), torch.no_grad():
+            masked = duplicate(self.module)
+            zero_units(named_tensors(masked), target.group, keep)
+            return shrink_masked(masked, self.structure, {target.group.id: keep}, self.inputs).eval()
 
 
 def _replayable(target: Target) -> bool:

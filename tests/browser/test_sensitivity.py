@@ -12,7 +12,7 @@ LINES = ".st-key-chart-curves .scatterlayer > .trace"
 
 def measured(app: App) -> None:
     """Wait until the scan is done."""
-    app.page.get_by_text(re.compile(r"^Measured: \d+ points")).wait_for(timeout=60_000)
+    app.page.get_by_text(re.compile(r"^Known: \d+ points")).wait_for(timeout=60_000)
     app.ready()
     app.page.locator(LINES).first.wait_for()
 
@@ -28,7 +28,7 @@ def test_a_scan_grows_stops_goes_on_and_survives_page_switch_and_refresh(app: Ap
     app.switch("Sensitivity")
     page.reload()
     app.ready()
-    page.get_by_text(re.compile(r"^Measured: 81 points")).or_(
+    page.get_by_text(re.compile(r"^Known: 81 points")).or_(
         page.get_by_role("button", name="Cancel")
     ).first.wait_for()
     if page.get_by_role("button", name="Cancel").count():  # ours again after the refresh

@@ -47,8 +47,8 @@ def labels(app: Any) -> set[str]:
 def test_the_default_scan_starts_by_itself_and_becomes_a_recipe(open_page: Open) -> None:
     app = open_page("sensitivity", model="digits-mlp")
     wait(app)
-    (caption,) = (caption.value for caption in app.caption if caption.value.startswith("Measured: "))
-    assert "18 points for 360 validation images to ±1 point, " in caption
+    (caption,) = (caption.value for caption in app.caption if caption.value.startswith("Known: "))
+    assert "18 points for 360 validation images, to ±1 point or a tenth of the loss, " in caption
     assert "% of what exact takes; the dense network has 99.4 %" in caption
     assert len(app.dataframe[0].value) == 2
     app.slider(key="loss-allowed").set_value(5.0).run()
@@ -81,7 +81,7 @@ def test_precision_is_chosen_and_exact_points_have_a_loss(open_page: Open) -> No
         assert point.bounds[0] <= same.accuracy <= point.bounds[1]
     app.selectbox(key="precision").set_value("Adaptive, ±2 points").run()
     wait(app)
-    assert any("to ±2 points" in caption.value for caption in app.caption)
+    assert any("to ±2 points or" in caption.value for caption in app.caption)
 
 
 def test_a_scan_is_found_again_by_a_new_server(open_page: Open) -> None:

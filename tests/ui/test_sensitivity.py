@@ -124,9 +124,7 @@ def test_what_a_scan_took_is_said() -> None:
         "3 of 8 points known, 5 open; 164 images evaluated, 41 % of what exact takes"
     )
     assert words.far(scan(), Job("scan", "k", total=4, done=3)) == "3 of 4 points measured"
-    assert "4 points for 100 validation images to ±1 point, 2 of them inferred, 164 images" in words.known(
-        found
-    )
+    assert "to ±1 point or a tenth of the loss, 2 measured and 2 inferred; 164 images" in words.known(found)
     assert "3 points, each on 100 validation images" in words.known(scan())
     assert words.invalid(scan()) == ""
     assert "At 1 point some images give NaN" in words.invalid(found)

@@ -24,12 +24,19 @@ def effort(scan: Scan) -> str:
 
 def known(scan: Scan) -> str:
     """What the points of a complete scan are about, and what they took."""
-    count = f"Measured: {len(scan.points):,} points"
+    count = f"{len(scan.points):,} points"
     if scan.precise is None:
-        return f"{count}, each on {scan.n:,} validation images, of which one is {100 / scan.n:.2g} points"
+        one = f"one of which is {100 / scan.n:.2g} points"
+        return f"Measured: {count}, each on {scan.n:,} validation images, {one}"
     inferred = sum(point.how in ("between", "beyond") for point in scan.points)
-    said = f"{inferred:,} of them inferred, " if inferred else ""
-    return f"{count} for {scan.n:,} validation images to ±{points(scan.precise.points)}, {said}{effort(scan)}"
+    said = (
+        f"{len(scan.points) - inferred:,} measured and {inferred:,} inferred" if inferred else "all measured"
+    )
+    rest = "" if scan.precise.strict else " or a tenth of the loss"
+    return (
+        f"Known: {count} for {scan.n:,} validation images, to ±{points(scan.precise.points)}{rest}, {said}; "
+        f"{effort(scan)}"
+    )
 
 
 def invalid(scan: Scan) -> str:
