@@ -74,7 +74,7 @@ class LiveEvaluator:
         self._known: OrderedDict[str, Report] = OrderedDict()
         self._lock = threading.Lock()
         self._ways: dict[frozenset[str], Way] = {}  # groups that lose units -> how they go
-        self.budget = budget
+        self.budget = budget  # what the activations kept may take
         self._replay_lock = threading.Lock()
 
     @cached_property

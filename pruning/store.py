@@ -205,13 +205,27 @@ def _path(kind: str, digest: str) -> Path:
     return cache_dir() / kind / f"{digest}.json"
 
 
-def _bound() -> int:
-    """Bytes that one kind may take."""
-    text = os.environ.get("PRUNING_CACHE_MB") or str(MEGABYTES)
+def megabytes(variable: str, usual: int) -> int:
+    """A bound in bytes that an environment variable may set in megabytes.
+
+    Args:
+        variable: its name.
+        usual: bytes if it is not set.
+    Raises:
+        ValueError: if it is no number.
+    """
+    text = os.environ.get(variable)
+    if not text:
+        return usual
     try:
         return max(0, int(float(text) * 1_000_000))
     except (ValueError, OverflowError):
-        raise ValueError(f"PRUNING_CACHE_MB must be a number of megabytes, not {text[:40]!r}.") from None
+        raise ValueError(f"{variable} must be a number of megabytes, not {text[:40]!r}.") from None
+
+
+def _bound() -> int:
+    """Bytes that one kind may take."""
+    return megabytes("PRUNING_CACHE_MB", MEGABYTES * 1_000_000)
 
 
 def _write_whole(path: Path, data: bytes) -> None:

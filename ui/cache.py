@@ -24,6 +24,7 @@ from pruning.graph import Graph, find_graph
 from pruning.groups.choices import DEFAULT, Choices
 from pruning.live import LiveEvaluator
 from pruning.recipe import Granularity
+from pruning.replay import BUDGET
 from pruning.sparsity import LayerScores, Stops, masks_weights, parse, scored_as
 from pruning.weights import SortedScores
 from ui import uploads
@@ -216,11 +217,17 @@ def score_histograms(
     return {key.removesuffix(".weight"): tuple(counts.tolist()) for key, counts in bins.items()}
 
 
-@_resource(max_entries=4)
+@_resource(max_entries=2)
 def live(model_id: str, choices: Choices) -> LiveEvaluator:
     """Measures recipes while they are edited; raises `MissingData` without data."""
     loaded, found = model(model_id), structure(model_id, choices)
-    return LiveEvaluator(loaded.module, task(model_id), loaded.example_inputs, structure=found)
+    return LiveEvaluator(
+        loaded.module,
+        task(model_id),
+        loaded.example_inputs,
+        structure=found,
+        budget=store.megabytes("PRUNING_ACTIVATIONS_MB", BUDGET),
+    )
 
 
 @kept(16)

@@ -16,7 +16,7 @@ from pruning.replay.footprint import measure_footprint
 from pruning.replay.program import Program, Version
 from pruning.replay.steps import NotReplayable, State
 
-BUDGET = 512 * 2**20  # bytes of kept activations
+BUDGET = 512_000_000  # bytes of kept activations
 Mark = tuple[int, str, bytes]  # the first step that a change touches, its key, its mask
 
 

@@ -15,6 +15,10 @@ from ui.figures.words import percent
 from ui.prune.facts import Facts
 from ui.shell import size
 
+_KEEPS = (
+    "An edit is measured from the first operation on that it changes; what comes before is kept in memory "
+    "for that, at most {} (PRUNING_ACTIVATIONS_MB)."
+)
 TERMS = {
     "Parameters": "Trainable values of the network. Exact, from the counts on the board.",
     "MACs": "Multiply-accumulates for one image: one MAC is one multiplication and one addition. Exact. "
@@ -56,13 +60,20 @@ def exact(facts: Facts) -> str:
     )
 
 
-def accuracy(facts: Facts, report: Report | None, dense: Report | None, waiting: str = "") -> str:
+def accuracy(
+    facts: Facts,
+    report: Report | None,
+    dense: Report | None,
+    waiting: str = "",
+    kept: tuple[int, int] | None = None,
+) -> str:
     """The accuracy card: measured as far as it has come, beside what the scan predicts.
 
     Args:
         report: of the pruned network so far; with `waiting` the last one, of another recipe.
         dense: of the dense network.
         waiting: what is going on until there is a report of this recipe.
+        kept: bytes of activations kept for the next edit, and how many there may be.
     """
     bounds = _strip_bounds(report, dense, facts.predicted)
     n = report.n if report and not waiting else 0
@@ -70,13 +81,14 @@ def accuracy(facts: Facts, report: Report | None, dense: Report | None, waiting:
     return _grid(
         _card(
             "Accuracy",
-            escape(waiting) if waiting else _measured_on(report),
+            escape(waiting) if waiting else _measured_on(report) + _kept(kept),
             _percent(report.accuracy) if report else "–",
             _interval(report.interval) if report else "",
             _strip(report, dense, facts.predicted, bounds),
             _against_dense(report, dense),
             aside=_prediction(facts),
             cls=f"px-accuracy {phase}",
+            tip=_KEEPS.format(size(kept[1])) if kept else "",
             data=f'data-for="{facts.recipe.digest}" data-n="{n}"',
         )
     )
@@ -261,6 +273,11 @@ def _measured_on(report: Report | None) -> str:
     if not report.complete:
         return f"measured on {report.n:,} of {report.total:,} images{_invalid(report)}"
     return f"measured on {report.n:,} {escape(report.split)} images{_invalid(report)}"
+
+
+def _kept(kept: tuple[int, int] | None) -> str:
+    """Memory for the next edit, once there is any."""
+    return f'<span class="px-wide"> · {size(kept[0])} kept</span>' if kept and kept[0] else ""
 
 
 def _invalid(report: Report) -> str:

@@ -58,7 +58,8 @@ def _accuracy(session: Session, now: Facts) -> None:
         slot = st.html(cards.accuracy(now, session.measured, evaluator.known_dense, waiting))
     for whole, report in _pairs(session, now, evaluator):
         session.measured = report
-        card = cards.accuracy(now, report, whole)
+        kept = evaluator.kept_bytes, evaluator.budget
+        card = cards.accuracy(now, report, whole, kept=kept)
         slot = st.html(card) if slot is None else slot.html(card)
 
 
