@@ -61,7 +61,15 @@ from pruning.models import MODELS, LoadedModel, ModelSpec, build_model, load_mod
 from pruning.plan import Plan, PlanEntry, make_plan
 from pruning.recipe import Recipe, Rule
 from pruning.reference import masked_outputs
-from pruning.sensitivity import LatencyScan, Scan, ScanPoint, iter_scan, latency_scan, scan_sensitivity
+from pruning.sensitivity import (
+    LatencyScan,
+    Precise,
+    Scan,
+    ScanPoint,
+    iter_scan,
+    latency_scan,
+    scan_sensitivity,
+)
 from pruning.shrink import is_graph, shrink
 from pruning.statistics import Statistics, collect_statistics
 from pruning.tasks import TASKS, MissingData, Split, Task, load_task, set_data_dir
@@ -94,6 +102,7 @@ __all__ = [
     "ModelSpec",
     "Plan",
     "PlanEntry",
+    "Precise",
     "Recipe",
     "Report",
     "Rule",
