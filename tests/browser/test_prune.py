@@ -38,6 +38,17 @@ def drag(page: Page, row: int, ratio: float, release: bool = True) -> None:
         page.mouse.up()
 
 
+def test_latency_is_measured_as_chosen_at_the_foot_of_its_card(app: App) -> None:
+    page = open_page(app)
+    latency = card(page, "Latency")
+    expect(latency.locator("em")).to_have_text(re.compile("turns"))
+    page.get_by_role("button", name="batch 1, 1 thread, eager").click()
+    page.locator(".st-key-latency-way input").click()
+    page.get_by_role("option", name="frozen", exact=True).click()
+    expect(page.get_by_role("button", name="batch 1, 1 thread, frozen")).to_be_visible()
+    expect(latency.locator(".px-tip").first).to_have_attribute("data-tip", re.compile("turns, frozen"))
+
+
 def test_figures_follow_a_drag_before_it_ends(app: App) -> None:
     page = open_page(app)
     whole = measured(page)

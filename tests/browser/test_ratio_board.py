@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -187,6 +188,23 @@ def test_kept_counts_follow_at_once(open_board):
     expect(board.row(2).locator(".count .value")).to_have_text("48")
     expect(board.row(2).locator(".count .under")).to_have_text("of 64")
     board.mouse.up()
+
+
+def test_good_counts_are_marked_where_the_handle_stands_for_them(open_board):
+    board = open_board()
+    marks = board.row(2).locator(".goods i")
+    expect(marks).to_have_count(2)
+    expect(board.row(1).locator(".goods i")).to_have_count(0)
+    expect(board.page.get_by_text("one channel more costs a step in time")).to_be_visible()
+    board.drag(2, 0.25)
+    track = board.row(2).locator(".track")
+    expect(track).to_have_attribute(
+        "aria-valuetext", re.compile("48 of 64 .* kept, the last count before a step")
+    )
+    grip, mark = board.row(2).locator(".grip").bounding_box(), marks.nth(1).bounding_box()
+    assert abs(grip["x"] + grip["width"] / 2 - mark["x"] - mark["width"] / 2) < 1.5
+    board.drag(2, 0.4)
+    expect(track).not_to_have_attribute("aria-valuetext", re.compile("before a step"))
 
 
 def test_escape_takes_a_drag_back(open_board):

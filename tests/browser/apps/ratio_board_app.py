@@ -39,6 +39,7 @@ def make_row(i: int, ratio: float, locked: bool) -> Row:
         curve=() if i == 4 else curve,
         note="coupled with stage0.0.conv2, stage0.1.conv2" if i % 5 == 2 else "",
         multiple_of=1 if kind in ("weight", "head") else None,
+        good=(16, 48) if i == 2 else (),
     )
 
 
