@@ -1,4 +1,4 @@
-"""Whether measured latency can be trusted: prints Markdown tables, in three to four minutes on two busy cores.
+"""Whether measured latency can be trusted: Markdown tables, in three to four minutes on two busy cores.
 
 1. A network against a copy of itself, 20 times: how often the ratio lies within 1 ± 0.03, and how often it
    lies outside without a warning; beside it the plain way, a loop over the one network and then a loop over
