@@ -3,8 +3,9 @@
 from pruning.sensitivity.adaptive import Adaptive, Estimate, Precise
 from pruning.sensitivity.point import Measured, Sample, ScanPoint
 from pruning.sensitivity.result import Scan
-from pruning.sensitivity.saved_time import LatencyPoint, LatencyScan, latency_scan
-from pruning.sensitivity.scan import Walk, coarse_first, iter_scan, scan_sensitivity
+from pruning.sensitivity.saved_time import LatencyPoint, LatencyScan, coarse_first, latency_scan
+from pruning.sensitivity.scan import iter_scan, scan_sensitivity
+from pruning.sensitivity.walk import Walk
 
 __all__ = [
     "Adaptive",

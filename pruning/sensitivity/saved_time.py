@@ -15,7 +15,6 @@ from pruning.latency import FEWEST, Timing, measure_latency
 from pruning.plan import kept_count
 from pruning.sensitivity.point import FROZEN, Count, Share
 from pruning.sensitivity.result import read_json
-from pruning.sensitivity.scan import coarse_first
 from pruning.shrink import shrink_by_keep
 
 Seconds = Annotated[float, Field(allow_inf_nan=False)]
@@ -191,3 +190,18 @@ def _point(group: Group, ratio: float, kept: int, timing: Timing) -> LatencyPoin
         turns=timing.n,
         warning=timing.warning,
     )
+
+
+def coarse_first(ratios: Sequence[float]) -> list[float]:
+    """The largest ratio, the smallest, then again and again the middles of what lies between."""
+    ordered = sorted(ratios, reverse=True)
+    if len(ordered) < 3:
+        return ordered
+    result, gaps = [ordered[0], ordered[-1]], [(0, len(ordered) - 1)]
+    while gaps:
+        low, high = gaps.pop(0)
+        if high - low > 1:
+            middle = (low + high) // 2
+            result.append(ordered[middle])
+            gaps += [(low, middle), (middle, high)]
+    return result

@@ -124,12 +124,7 @@ def iter_scan(
         ValueError: if a ratio or a name is wrong, or nothing can be pruned.
     Source: one layer at a time, the others untouched: Li et al. 2016, arXiv:1608.08710, section 3.2.
     """
-    if not ratios or not all(0 <= ratio <= 1 for ratio in ratios):
-        raise ValueError("A scan needs at least one ratio, and each must lie between 0 and 1.")
-    if split == "test":
-        raise ValueError("Test data is for final results only; scan on validation data.")
-    if scored_as(granularity) not in CRITERIA[criterion].granularities:
-        raise ValueError(f"The criterion {criterion!r} cannot score a {granularity}; choose another.")
+    _check(ratios, split, granularity, criterion)
     if example_inputs is None:
         example_inputs = (task.validation[0][0].unsqueeze(0),)
     if granularity == "layer":
@@ -166,16 +161,10 @@ def iter_scan(
     )
 
 
-def coarse_first(ratios: Sequence[float]) -> list[float]:
-    """The largest ratio, the smallest, then again and again the middles of what lies between."""
-    ordered = sorted(ratios, reverse=True)
-    if len(ordered) < 3:
-        return ordered
-    result, gaps = [ordered[0], ordered[-1]], [(0, len(ordered) - 1)]
-    while gaps:
-        low, high = gaps.pop(0)
-        if high - low > 1:
-            middle = (low + high) // 2
-            result.append(ordered[middle])
-            gaps += [(low, middle), (middle, high)]
-    return result
+def _check(ratios: Sequence[float], split: str, granularity: Granularity, criterion: str) -> None:
+    if not ratios or not all(0 <= ratio <= 1 for ratio in ratios):
+        raise ValueError("A scan needs at least one ratio, and each must lie between 0 and 1.")
+    if split == "test":
+        raise ValueError("Test data is for final results only; scan on validation data.")
+    if scored_as(granularity) not in CRITERIA[criterion].granularities:
+        raise ValueError(f"The criterion {criterion!r} cannot score a {granularity}; choose another.")
