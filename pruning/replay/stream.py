@@ -84,8 +84,7 @@ class Stream:
             count = max(-(-len(x) // self.footprint.images), min(pool.count, len(x)))
             chunks = [_Chunk(self.program, images) for images in torch.tensor_split(x, count)]
             for place in sorted(range(len(changes)), key=lambda place: starts[place]):
-                made = [make() for make in changes[place]]
-                versions = [self.program.version(change.keep, change.masks) for change in made]
+                versions = list(pool.map(self._version, changes[place]))
                 begin = min([starts[place], *(version.start for version in versions)])
                 run = partial(_Chunk.answers, versions=versions, begin=begin, stopped=stopped)
                 found = list(pool.map(run, chunks))
@@ -94,11 +93,9 @@ class Stream:
                 for number in range(len(versions)):
                     yield place, number, torch.cat([outputs[number] for outputs in found])
 
-    def whole(self, x: Tensor) -> Tensor:
-        """Outputs of the whole network, (images, classes)."""
-        pieces = x.split(self.footprint.images)
-        runs = [self.program.run(self.program.begin(piece), len(piece)) for piece in pieces]
-        return torch.cat([state[self.program.output] for state in runs])
+    def _version(self, make: Callable[[], Change]) -> Version:
+        change = make()
+        return self.program.version(change.keep, change.masks)
 
 
 class _Chunk:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
+from functools import cached_property, partial
 from typing import Literal
 
 import torch
@@ -47,14 +47,23 @@ class Answers:
         self, module: nn.Module, structure: Structure | None, inputs: Sequence[Tensor], x: Tensor
     ) -> None:
         self.module, self.structure, self.inputs = module, structure, tuple(inputs)
-        self._working = duplicate(module).eval()
-        self._tensors, self._dense = named_tensors(self._working), named_tensors(module)
+        self._dense = named_tensors(module)
         self._stream: Stream | None = None
         self.why = ""
         try:
             self._stream = Stream(module, structure, x)
         except NotReplayable as reason:
             self.why = str(reason)
+
+    @cached_property
+    def _working(self) -> nn.Module:
+        """A copy to prune in place, where operations do not do."""
+        with torch.inference_mode(False):  # wherever it is first needed
+            return duplicate(self.module).eval()
+
+    @cached_property
+    def _tensors(self) -> dict[str, Tensor]:
+        return named_tensors(self._working)
 
     @property
     def way(self) -> Way:
