@@ -52,10 +52,15 @@ class Counter:
             self.files[url] = self.files.get(url, 0) + event["dataLength"]
 
 
-def test_the_files_of_an_export_are_sent_when_they_are_asked_for(
-    window: BrowserContext, server: Server
-) -> None:
-    app = App(window.new_page(), server)
+@pytest.fixture(scope="module")
+def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server of our own: what is opened here starts scans that other tests want to start themselves."""
+    with serve(tmp_path_factory.mktemp("own")) as running:
+        yield running
+
+
+def test_the_files_of_an_export_are_sent_when_they_are_asked_for(window: BrowserContext, own: Server) -> None:
+    app = App(window.new_page(), own)
     counter = Counter(app)
     page = app.open("export?model=digits-mlp")
     page.get_by_test_id("stAlertContentSuccess").get_by_text("predictions the same").wait_for()
@@ -67,34 +72,37 @@ def test_the_files_of_an_export_are_sent_when_they_are_asked_for(
     page.close()
 
 
-@pytest.mark.parametrize("model", ["cifar10-resnet20", "digits-vit"])
-def test_no_page_sends_more_than_two_megabytes(window: BrowserContext, server: Server, model: str) -> None:
-    app = App(window.new_page(), server)
+@pytest.mark.parametrize(
+    ("model", "pages"),
+    [("cifar10-resnet20", ("groups", "weights", "explain")), ("digits-vit", tuple(PAGES))],
+)
+def test_no_page_sends_more_than_two_megabytes(
+    window: BrowserContext, own: Server, model: str, pages: tuple[str, ...]
+) -> None:
+    app = App(window.new_page(), own)
     counter = Counter(app)
     sent = {}
-    for name, title in PAGES.items():
+    for name in pages:
         before = counter.total
         if sent:
-            app.switch(title)
+            app.switch(PAGES[name])
         else:
             app.open(f"{name}?model={model}")
         app.page.wait_for_timeout(300)  # what is fetched once the page is there
         sent[name] = counter.total - before
+        assert not app.page.get_by_test_id("stAlertContentError").count(), name
+        assert not app.exceptions
     app.page.close()
     assert min(sent.values()) > 5_000, sent  # it does count
     assert max(sent.values()) < MOST, sent
 
 
-@pytest.fixture(scope="module")
-def huge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """An app that knows a network of very many layers, very many outputs and very large kernels."""
-    folder = tmp_path_factory.mktemp("huge")
-    with serve(folder, HUGE) as running:
-        yield running
+def test_a_huge_network_sends_no_more(browser: Browser, tmp_path: Path) -> None:
+    with serve(tmp_path, HUGE) as server:
+        _look_at_the_huge_network(new_app(browser, server))
 
 
-def test_a_huge_network_sends_no_more(browser: Browser, huge: Server) -> None:
-    app = new_app(browser, huge)
+def _look_at_the_huge_network(app: App) -> None:
     counter = Counter(app)
     for layer in ("wide", "patch", "large"):
         before = counter.total

@@ -1,4 +1,4 @@
-"""The app with one more network: very many layers, very many outputs, very large kernels."""
+"""The app with a network of very many layers, very many outputs and very large kernels, and no other."""
 
 import sys
 from pathlib import Path
