@@ -1,7 +1,8 @@
 """Recorded operations made faster without changing what they compute, but for rounding.
 
-BatchNorm is folded into the convolution before it, images lie channels last, linear layers go to oneDNN, and
-results are written over operands that nobody needs any more. `benchmarks/scan.py` tells what that gains.
+BatchNorm is folded into the convolution before it, images lie channels last, linear layers go to oneDNN, what
+follows a convolution is done along with it (`fuse`), and results are written over operands that nobody needs
+any more. `benchmarks/scan.py` tells what that gains.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from torch.nn import functional
 
 from pruning.groups.record import Call, Recording, Ref
 from pruning.groups.resize import placed
+from pruning.replay.fuse import find_fusions, fuse
 from pruning.replay.steps import InPlace, NotReplayable, Step
 
 aten = torch.ops.aten
@@ -57,6 +59,8 @@ class Rewrite:
         self._cheap: dict[int, InPlace] = {}
         self._needed: list[bool] = []
         _, steps = self._split(self._written(args))
+        self._fusions = find_fusions(steps, self._shapes, output) if self._last_layout else []
+        steps = fuse(steps, self._fusions)
         self._cheap = _overwriting(steps, self._plain_tensors(), self._shapes, self._dtypes)
 
     def laid_out(self, x: Tensor) -> Tensor:
@@ -72,7 +76,7 @@ class Rewrite:
         fixed, steps = self._split(self._written(args))
         return fixed, [
             replace(step, in_place=self._cheap[number]) if number in self._cheap else step
-            for number, step in enumerate(steps)
+            for number, step in enumerate(fuse(steps, self._fusions))
         ]
 
     def _written(self, args: Sequence[_Given]) -> list[Step]:

@@ -87,7 +87,8 @@ def test_most_networks_with_one_input_are_replayed() -> None:
 
 def test_norms_are_folded_and_operands_overwritten() -> None:
     module = nn.Sequential(
-        nn.Conv2d(3, 4, 3, bias=False), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(16, 3)
+        *(nn.Conv2d(3, 4, 3, bias=False), nn.BatchNorm2d(4), nn.ReLU(), nn.Hardswish()),
+        *(nn.Flatten(), nn.Linear(16, 3)),
     ).eval()
     with torch.no_grad():
         module[1].running_mean.normal_()
@@ -95,7 +96,7 @@ def test_norms_are_folded_and_operands_overwritten() -> None:
     x = torch.randn(7, 3, 4, 4)
     program = Program(module, x, None)
     names = [getattr(step.function, "_opname", step.function.__name__) for step in program.steps]
-    assert names == ["convolution", "relu", "reshape", "linear"]
+    assert names == ["convolved", "hardswish", "reshape", "linear"]
     assert program.steps[1].in_place is not None
     got = program.run(program.begin(x), len(x))[program.output]
     torch.testing.assert_close(got, module(x).detach(), rtol=0, atol=1e-5)
@@ -106,6 +107,37 @@ def test_norms_are_folded_and_operands_overwritten() -> None:
     wanted = module(x).detach()
     got = program.answer(program.begin(x), len(x), 0, version)
     torch.testing.assert_close(got, wanted, rtol=0, atol=1e-5)
+
+
+class Summed(nn.Module):
+    """Every way in which an addition and a ReLU may follow a convolution."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b, self.c = (nn.Conv2d(4, 4, 3, padding=1) for _ in range(3))
+        self.norm, self.narrow = nn.BatchNorm2d(4), nn.Conv2d(4, 1, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.a(x).relu()
+        both = self.norm(self.b(x)) + self.c(x)  # two convolutions: one of them does the sum
+        x = (both + x).relu() + self.narrow(x)  # read by nothing else; and one that is broadcast
+        seen = self.a(x)
+        x = (seen + x).relu() * seen.sigmoid()  # a convolution that something else reads, too
+        return torch.add(self.b(x), x, alpha=2).relu().mean((2, 3))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_sums_and_activations_join_their_convolution(dtype: torch.dtype) -> None:
+    torch.manual_seed(2)
+    module, x = Summed().to(dtype).eval(), torch.randn(5, 4, 6, 6, dtype=dtype)
+    program = Program(module, x, None)
+    names = [getattr(step.function, "_opname", step.function.__name__) for step in program.steps]
+    assert names.count("convolved") == 2
+    with torch.no_grad():
+        wanted = module(x)
+    for _ in range(2):
+        got = program.run(program.begin(x), len(x))[program.output]
+        torch.testing.assert_close(got, wanted, rtol=0, atol=1e-5 if dtype == torch.float32 else 1e-12)
 
 
 class Branching(nn.Module):
