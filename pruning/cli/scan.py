@@ -144,6 +144,10 @@ def _lines(
 def _about(scan: Scan) -> list[str]:
     """How precisely the accuracies are known, and what that took."""
     lines = []
+    if scan.slower:
+        lines.append(
+            f"Run from modules, not from single operations, because {scan.slower}: slower, but equal."
+        )
     if scan.precise is not None:
         images, exact = scan.effort
         points, sure = scan.precise.points, scan.precise.confidence

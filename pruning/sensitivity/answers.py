@@ -41,19 +41,26 @@ class Answers:
         structure: its groups; None where none is pruned.
         inputs: example inputs of its forward.
         x: (images, ...) some of the images to come.
+        targets: what will be asked for.
     """
 
     def __init__(
-        self, module: nn.Module, structure: Structure | None, inputs: Sequence[Tensor], x: Tensor
+        self,
+        module: nn.Module,
+        structure: Structure | None,
+        inputs: Sequence[Tensor],
+        x: Tensor,
+        targets: Sequence[Target],
     ) -> None:
         self.module, self.structure, self.inputs = module, structure, tuple(inputs)
         self._dense = named_tensors(module)
         self._stream: Stream | None = None
         self.why = ""
-        try:
-            self._stream = Stream(module, structure, x)
-        except NotReplayable as reason:
-            self.why = str(reason)
+        if any(map(_replayable, targets)):
+            try:
+                self._stream = Stream(module, structure, x)
+            except NotReplayable as reason:
+                self.why = str(reason)
 
     @cached_property
     def _working(self) -> nn.Module:
@@ -91,7 +98,7 @@ class Answers:
         if quick:
             yield from self._quick(x, quick, stopped)
         rest = [(target, counts) for target, counts in wanted if not (self._stream and _replayable(target))]
-        known = Modules(self._working, x) if any(not target.block for target, _ in rest) else None
+        known = Modules(self._working, x) if any(_replayable(target) for target, _ in rest) else None
         for target, counts in rest:
             for kept in counts:
                 if stopped():

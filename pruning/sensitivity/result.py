@@ -40,6 +40,7 @@ class Scan(BaseModel):
         dense: the network as it was.
         points: in the order in which they were measured.
         precise: what an adaptive scan was asked for; None for an exact one.
+        slower: why pruned networks were run from modules, not from single operations; empty if they were not.
         version: of this file format; files of version 1, which are all exact, are read, too.
     """
 
@@ -60,6 +61,7 @@ class Scan(BaseModel):
     heads: Heads = "whole"
     norms: Norms = "exact"
     precise: Precise | None = None
+    slower: Annotated[str, Field(max_length=500)] = ""
     version: Literal[1, 2] = 2
 
     @field_validator("version")

@@ -132,7 +132,10 @@ class Walk:
 
     def scan(self) -> Scan:
         """What was measured so far."""
-        return Scan(**self.about, precise=self.precise, dense=self.dense, points=tuple(self.points))
+        why = self.why if "_answers" in self.__dict__ else ""  # asked for nothing yet
+        return Scan(
+            **self.about, precise=self.precise, dense=self.dense, points=tuple(self.points), slower=why
+        )
 
     def __iter__(self) -> Iterator[ScanPoint]:
         known = {(point.key, point.ratio) for point in self.points}
@@ -242,7 +245,7 @@ class Walk:
 
     @cached_property
     def _answers(self) -> Answers:
-        return Answers(self.module, self.structure, self.inputs, self._x)
+        return Answers(self.module, self.structure, self.inputs, self._x, self.targets)
 
     @cached_property
     def _x(self) -> Tensor:

@@ -108,7 +108,8 @@ def _about(choice: Choice, scan: Scan) -> None:
     low, high = (100 * bound for bound in scan.dense.interval)
     st.caption(
         f"{words.known(scan)}; the dense network has {100 * scan.dense.accuracy:.1f} % there (on other such "
-        f"images 95 %: {low:.1f} to {high:.1f}). Kept in the cache directory.{words.invalid(scan)}",
+        f"images 95 %: {low:.1f} to {high:.1f}). Kept in the cache directory."
+        f"{words.invalid(scan)}{words.slower(scan)}",
         help=f"{LI}\n\n{criterion.label}: {criterion.description} Source: {criterion.source}.\n\n"
         f"The bars of the chart and ± tell what measuring the rest of these {scan.n:,} images could still "
         "change (95 %, a stratified sample without replacement). How far the accuracy on other images of "

@@ -47,6 +47,16 @@ def invalid(scan: Scan) -> str:
     return f" At {broken:,} point{'s' * (broken > 1)} some images give NaN; they count as wrong."
 
 
+def slower(scan: Scan) -> str:
+    """A sentence on a network that no recording can stand for; empty if one can."""
+    if not scan.slower:
+        return ""
+    return (
+        f" Pruned networks were run from the last module that they leave unchanged, not from single "
+        f"operations, because {scan.slower}: slower, with the same accuracies."
+    )
+
+
 def ratios(scan: Scan) -> str:
     """Which ratios were scanned."""
     shown = [f"{100 * ratio:g}" for ratio in scan.ratios]

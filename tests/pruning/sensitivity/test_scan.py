@@ -11,7 +11,7 @@ from pruning.masks import apply_masks
 from pruning.plan import make_plan
 from pruning.recipe import Granularity, Recipe, Rule
 from pruning.replay import Program, footprint
-from pruning.sensitivity import Scan, ScanPoint, coarse_first, iter_scan, scan_sensitivity
+from pruning.sensitivity import Precise, Scan, ScanPoint, coarse_first, iter_scan, scan_sensitivity
 from pruning.shrink import shrink
 
 RATIOS = (0.25, 0.5, 0.75, 1.0)
@@ -219,3 +219,51 @@ def test_coarse_first_keeps_all_and_halves_the_gaps() -> None:
     assert order[:5] == [0.9, 0.1, 0.5, 0.7, 0.3]
     assert coarse_first([0.3]) == [0.3]
     assert coarse_first([0.3, 0.6]) == [0.6, 0.3]
+
+
+class Branching(nn.Module):
+    """Asks its data which way to go, so that no recording of one pass can stand for it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second, self.head = nn.Conv2d(1, 4, 3), nn.Conv2d(4, 4, 3), nn.Linear(4, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.first(x).relu()
+        for _ in range(2 if float(x.mean()) > 0.1 else 1):
+            x = x[:, :, :4, :4] + nn.functional.pad(self.second(x), (1, 1, 1, 1))[:, :, :4, :4]
+        return self.head(x.relu().mean((2, 3)))
+
+
+@pytest.mark.parametrize("precise", [None, Precise(5)])
+def test_a_network_that_cannot_be_recorded_is_scanned_from_modules(
+    task: FakeTask, precise: Precise | None
+) -> None:
+    torch.manual_seed(4)
+    module = Branching().eval()
+    walk = iter_scan(module, task, [0.3, 0.6], "weight", "l1", precise=precise)
+    points = list(walk)
+    found = walk.scan()
+    assert (walk.way, found.slower) == ("modules", "it decides by its data what to do")
+    assert found.complete
+    assert Scan.from_json(found.to_json()) == found
+    assert {point.key for point in points} == {"first", "second", "head"}
+    for point in found.points:
+        rules = {point.key: Rule(ratio=point.ratio, granularity="weight", criterion="l1")}
+        plan = make_plan(module, Recipe(rules=rules), example_inputs=(task.validation.x[:1],))
+        exact = evaluate(apply_masks(module, plan), task).accuracy
+        assert point.bounds[0] <= exact <= point.bounds[1]
+
+
+def test_outputs_that_are_no_numbers_count_as_wrong(net: nn.Module) -> None:
+    broken = fake_task(images=40)
+    broken.validation.x[3] = float("nan")
+    found = scan_sensitivity(net, broken, [0.5])
+    report = evaluate(net, broken)
+    assert (report.invalid, found.dense.invalid) == (1, 1)
+    assert {point.invalid for point in found.points} == {1}
+    assert found.dense.accuracy == report.accuracy
+
+
+def test_fewer_images_than_asked_for_are_all_measured(net: nn.Module, task: FakeTask) -> None:
+    assert scan_sensitivity(net, task, [0.5], limit=10**9).n == len(task.validation)
