@@ -81,7 +81,7 @@ def accuracy(
     return _grid(
         _card(
             "Accuracy",
-            escape(waiting) if waiting else _measured_on(report) + _kept(kept),
+            escape(waiting) if waiting else _measured_on(report, kept),
             _percent(report.accuracy) if report else "–",
             _interval(report.interval) if report else "",
             _strip(report, dense, facts.predicted, bounds),
@@ -267,17 +267,14 @@ def _bar(share: float | None) -> str:
     return f'<div class="px-bar"><i style="width:{width:.2f}%"></i></div>'
 
 
-def _measured_on(report: Report | None) -> str:
+def _measured_on(report: Report | None, kept: tuple[int, int] | None = None) -> str:
     if report is None:
         return ""
+    if report.complete and kept and kept[0]:  # the tip says of which images
+        return f"measured on {report.n:,} images · {size(kept[0])} kept{_invalid(report)}"
     if not report.complete:
         return f"measured on {report.n:,} of {report.total:,} images{_invalid(report)}"
     return f"measured on {report.n:,} {escape(report.split)} images{_invalid(report)}"
-
-
-def _kept(kept: tuple[int, int] | None) -> str:
-    """Memory for the next edit, once there is any."""
-    return f'<span class="px-wide"> · {size(kept[0])} kept</span>' if kept and kept[0] else ""
 
 
 def _invalid(report: Report) -> str:
