@@ -222,7 +222,7 @@ def _removable(scores: Mapping[str, Tensor], key: str, minimum: int) -> np.ndarr
     """The scores of one key in ascending order, without those of the units that always stay."""
     if key not in scores:
         raise ValueError(f"There are no scores of {key!r}; score every selected key.")
-    ordered = np.sort(scores[key].detach().flatten().numpy())
+    ordered = np.sort(scores[key].detach().cpu().flatten().numpy())
     return ordered[: max(len(ordered) - minimum, 0)]
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from pruning.device import device_of
 from pruning.evaluate import evaluating
 from pruning.layers import first_tensor, private_copy
 from pruning.registry import Registry
@@ -95,16 +96,17 @@ def explain(
         method: name of an entry of `EXPLAINERS`.
         layer: one of `explainable_layers`, for methods that ask about a layer; the method's default if None.
     Returns:
-        (b, H, W), float32; signs as the method's description says. Coarser maps are enlarged.
+        (b, H, W), float32, on the CPU; signs as the method's description says. Coarser maps are enlarged.
     Raises:
         ValueError: if the method or layer is unknown, or does not suit the network.
     """
     explainer, network = EXPLAINERS[method], private_copy(module, requires_grad=False)
+    x, targets = x.to(device_of(module)), targets.to(device_of(module))
     place = _place(explainer, network, x, layer)
     # The input's gradient makes captum record a graph although no parameter asks for one.
     inputs = x.detach().clone().requires_grad_()
     with torch.enable_grad():
-        found = explainer.attribute(network, inputs, targets, place).detach().float()
+        found = explainer.attribute(network, inputs, targets, place).detach().float().cpu()
     if found.shape[1:] == x.shape[2:]:
         return found
     size = x.shape[2:]
@@ -145,7 +147,7 @@ def compare(
     """
     if targets is None:
         with evaluating(dense), torch.no_grad():
-            targets = dense(x).argmax(1)
+            targets = dense(x.to(device_of(dense))).argmax(1).cpu()
     first, second = (explain(module, x, targets, method, layer=layer) for module in (dense, pruned))
     return Comparison(method, targets, first, second, rank_correlation(first, second))
 

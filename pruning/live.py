@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from pruning.blocks import BlockStructure, find_blocks, without_blocks
+from pruning.device import device_of
 from pruning.evaluate import Report, evaluating, measure, split_batches
 from pruning.groups import Structure, find_structure
 from pruning.masks import apply_masks
@@ -64,7 +65,8 @@ class LiveEvaluator:
         if split == "test":
             raise ValueError("Test data is for final results only; edit on validation data.")
         self.total, batches = split_batches(task, split, batch_size=batch_size, limit=limit)
-        self._batches = tuple(batches)
+        device = device_of(module)  # where the images wait, too
+        self._batches = tuple((x.to(device), y) for x, y in batches)
         self._module, self._task, self._inputs = module, task, tuple(example_inputs)
         self._structure = structure or find_structure(module, self._inputs)
         self._split, self._remember = split, remember

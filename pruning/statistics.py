@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from pruning.device import device_of
 from pruning.layers import WEIGHTED, first_tensor, private_copy
 
 if TYPE_CHECKING:
@@ -24,7 +25,8 @@ STEPS = 12  # along the path from the baseline to the sample
 
 @dataclass(frozen=True)
 class Statistics:
-    """Sums over calibration samples; they describe the weights of the network they were collected on.
+    """Sums over calibration samples, on the device of the network that they were collected on, whose weights
+    they describe.
 
     Args:
         samples: how many samples were seen.
@@ -72,7 +74,9 @@ def collect_statistics(
         raise ValueError(f"There is no statistic {unknown[0]!r}; choose from {', '.join(sorted(NEEDS))}.")
     if batch_size < 1 or (limit is not None and limit < 1):
         raise ValueError("The limit and the batch size must be at least 1.")
-    batches = list(_take(task.calibration.batches(batch_size), limit))
+    device = device_of(module)
+    taken = _take(task.calibration.batches(batch_size), limit)
+    batches = [(x.to(device), y.to(device)) for x, y in taken]
     samples = sum(len(y) for _, y in batches)
     if not samples:
         raise ValueError("The calibration split has no samples; statistics need at least one.")

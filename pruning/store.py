@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, TypeVar
 import torch
 from torch import nn
 
+from pruning.device import device_of, kind_of
 from pruning.groups.choices import DEFAULT, Choices
 
 if TYPE_CHECKING:
@@ -45,12 +46,13 @@ def cache_dir() -> Path:
 
 
 def weights_digest(module: nn.Module) -> str:
-    """Name a network by the values of all its parameters and buffers.
+    """Name a network by the values of all its parameters and buffers, and by the GPU that it lies on, if any:
+    there answers differ in the last digit, and times altogether.
 
     Returns:
         32 hexadecimal digits; the same for the same names, shapes, types and bytes in any order.
     """
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(kind_of(device_of(module)).encode())
     for name, tensor in sorted(module.state_dict().items()):
         value = tensor.detach().cpu().contiguous()
         digest.update(f"{name} {value.dtype} {tuple(value.shape)};".encode())

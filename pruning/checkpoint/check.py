@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from pruning.checkpoint.load import load_checkpoint
 from pruning.checkpoint.process import run_fresh
+from pruning.device import CPU, moved
 from pruning.evaluate import Report, evaluating, measure, predicted
 
 if TYPE_CHECKING:
@@ -70,6 +71,8 @@ def self_check(
 ) -> SelfCheck:
     """Load an exported file and compare its outputs with those of the network that was exported.
 
+    Both run on the CPU, whichever device the network lies on: equal bits mean something there alone.
+
     Args:
         source: the file, or its bytes.
         module: the network that was saved.
@@ -87,7 +90,7 @@ def self_check(
     if total < 1:
         raise ValueError("A self-check needs at least one image.")
     inputs, targets = _first(split, total, batch_size)
-    expected = run(module, inputs, batch_size)
+    expected = run(moved(module, CPU), inputs, batch_size)
     if fresh_process:
         found = _run_elsewhere(source, inputs, batch_size)
     else:
@@ -110,6 +113,8 @@ def check_batches(
 ) -> Iterator[tuple[Report, SelfCheck]]:
     """Evaluate a network that came out of a file beside the one that went in, in one pass over the images.
 
+    Both run on the CPU, as in `self_check`.
+
     Args:
         loaded: of `load_checkpoint`.
         module: the network that was saved.
@@ -123,7 +128,7 @@ def check_batches(
     """
     if not len(split):
         raise ValueError("A self-check needs at least one image.")
-    start, pair = perf_counter(), _Pair(loaded, module)
+    start, pair = perf_counter(), _Pair(moved(loaded, CPU), moved(module, CPU))
     for report in measure(pair, split.batches(batch_size), len(split), split.name):
         check = SelfCheck(
             n=report.n,

@@ -15,6 +15,7 @@ from torch.utils._pytree import tree_leaves, tree_map
 
 from pruning.checkpoint.process import run_fresh
 from pruning.checkpoint.write import write_atomically
+from pruning.device import CPU, inputs_on, moved
 from pruning.evaluate import evaluating
 
 
@@ -44,7 +45,7 @@ def program_bytes(module: nn.Module, example_inputs: Sequence[Any]) -> bytes:
         ValueError: in one sentence, if the network cannot be exported or answers otherwise afterwards.
     Source: torch.export, https://docs.pytorch.org/docs/stable/export.html
     """
-    inputs = tuple(example_inputs)
+    module, inputs = moved(module, CPU), inputs_on(example_inputs, CPU)  # a file is for any machine
     failure: Exception | None = None
     for shapes in (_open_batch(inputs), None):
         try:

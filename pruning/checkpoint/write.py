@@ -88,7 +88,7 @@ def checkpoint_bytes(
     Raises:
         ValueError: as `save_checkpoint`.
     """
-    state = module.state_dict()
+    state = {name: tensor.cpu() for name, tensor in module.state_dict().items()}
     check_finite(state)
     masks = weight_masks(state, plan)
     contents = describe(module, plan, recipe, masks=masks, form=form, extra=extra)

@@ -42,7 +42,7 @@ def score_weights(
         statistics: from `collect_statistics` of this network, where the criterion needs them.
         seed: of the criteria that draw numbers.
     Returns:
-        Qualified name of the weight -> scores of its shape, float32, finite; higher = keep.
+        Qualified name of the weight -> scores of its shape, float32, finite, on the CPU; higher = keep.
     Raises:
         ValueError: if the criterion is unknown, cannot score single weights, or lacks statistics.
     """
@@ -74,7 +74,7 @@ def score_groups(
         statistics: from `collect_statistics` of this network, where the criterion needs them.
         seed: of the criteria that draw numbers.
     Returns:
-        Group id -> (size,) scores, float32, finite; higher = keep.
+        Group id -> (size,) scores, float32, finite, on the CPU; higher = keep.
     Raises:
         ValueError: if the criterion is unknown, cannot score one of the groups (see `unscorable`), or lacks
             statistics.
@@ -108,7 +108,7 @@ def score_blocks(
         statistics: from `collect_statistics` of this network, where the criterion needs them.
         seed: of the criteria that draw numbers.
     Returns:
-        Block id -> (1,) score, float32, finite; higher = keep.
+        Block id -> (1,) score, float32, finite, on the CPU; higher = keep.
     Raises:
         ValueError: if the criterion is unknown, cannot score whole layers, or lacks statistics.
     """
@@ -175,8 +175,8 @@ def _checked(entry: Criterion, statistics: Statistics | None) -> Statistics:
 
 
 def _finished(scores: Tensor, name: str, entry: Criterion) -> Tensor:
-    """Scores as float32, refused if the weights or statistics held NaN or infinity."""
-    result = scores.detach().float()
+    """Scores as float32 on the CPU, refused if the weights or statistics held NaN or infinity."""
+    result = scores.detach().float().cpu()
     if not torch.isfinite(result).all():
         raise ValueError(
             f"{entry.label} gives scores of {name!r} that are not finite; its weights or statistics hold NaN,"

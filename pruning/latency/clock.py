@@ -9,6 +9,8 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
+from pruning.device import CPU
+
 
 class Clock(Protocol):
     """Marks points in time; what lies between two of them is known once the clock has settled."""
@@ -86,7 +88,11 @@ class CudaClock:
         return begin.elapsed_time(end) / 1e3
 
 
+def clock_on(device: torch.device) -> Clock:
+    """Events on a GPU, else the processor's clock."""
+    return CudaClock(device) if device.type == "cuda" else HostClock()
+
+
 def clock_for(module: nn.Module) -> Clock:
     """Events where the parameters are on a GPU, else the processor's clock."""
-    device = next((p.device for p in module.parameters() if p.device.type == "cuda"), None)
-    return HostClock() if device is None else CudaClock(device)
+    return clock_on(next((p.device for p in module.parameters() if p.device.type == "cuda"), CPU))

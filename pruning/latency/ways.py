@@ -10,10 +10,11 @@ from torch import Tensor, fx, nn
 from torch.nn.utils import fuse_conv_bn_eval, fuse_linear_bn_eval
 from torch.utils._pytree import tree_leaves
 
+from pruning.device import rounding
 from pruning.latency.timing import Way
 from pruning.layers import private_copy
 
-TOLERANCE = 1e-4  # how far outputs may lie apart, as a share of the largest
+TOLERANCE = 1e-4  # how far outputs may lie apart on the CPU, as a share of the largest
 _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _IDLE = (nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
@@ -128,10 +129,15 @@ def _skip(graph: fx.GraphModule, node: fx.Node) -> None:
 def _alike(expected: Any, got: Any) -> bool:
     pairs = list(zip(tree_leaves(expected), tree_leaves(got), strict=True))
     return all(
-        a.shape == b.shape and bool((a - b).abs().max() <= TOLERANCE * a.abs().max().clamp_min(1e-6))
+        a.shape == b.shape and bool((a - b).abs().max() <= _margin(a))
         for a, b in pairs
         if isinstance(a, Tensor) and a.numel()
     )
+
+
+def _margin(expected: Tensor) -> Tensor:
+    """How far outputs may lie apart."""
+    return rounding(expected.device, TOLERANCE) * expected.abs().max().clamp_min(1e-6)
 
 
 def _refused(way: str, error: Exception) -> str:

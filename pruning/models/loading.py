@@ -21,8 +21,8 @@ class LoadedModel:
 
     Args:
         name: of its architecture in `MODELS`.
-        module: in eval mode, on the CPU, float32.
-        example_inputs: arguments of one forward, batch 1.
+        module: in eval mode, float32; on the CPU until `pruning.device.on_device` moves it.
+        example_inputs: arguments of one forward, batch 1, on the module's device.
         provenance: where the weights come from, in a few words.
         task: name in `TASKS` of the data that the architecture is for.
         card: the model card as written by the training; empty for weights that are not ours.

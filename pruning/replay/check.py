@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from pruning.device import rounding
 from pruning.evaluate import evaluating
 from pruning.replay.program import Program
 from pruning.replay.steps import NotReplayable
@@ -33,7 +34,7 @@ def check_answers(program: Program, module: nn.Module, batches: Sequence[Tensor]
             expected,
             got,
             rtol=0,
-            atol=_ALIKE * float(expected.nan_to_num(0, 0, 0).abs().max()),
+            atol=rounding(x.device, _ALIKE) * float(expected.nan_to_num(0, 0, 0).abs().max()),
             equal_nan=True,
         )
         if not close:

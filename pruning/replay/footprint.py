@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 from torch import Tensor
 
 from pruning.groups.record import Ref
+from pruning.latency.clock import clock_on
 from pruning.replay.program import Program
 from pruning.replay.steps import State
 
@@ -46,16 +47,18 @@ def measure_footprint(program: Program, x: Tensor) -> Footprint:
     x = x[:IMAGES]
     program.run(program.begin(x), len(x))
     state: State = program.begin(x)
-    seconds, live, largest, total = [0.0], [_bytes(state) // len(x)], 0, 0.0
+    clock, marks = clock_on(x.device), []
+    live, largest = [_bytes(state) // len(x)], 0
     for number, step in enumerate(program.steps):
-        begin = time.perf_counter()
+        begin = clock.mark()
         state = program.run(state, len(x), number, number + 1)
-        total += time.perf_counter() - begin
+        marks.append((begin, clock.mark()))
         made = [state[ref] for ref in step.outputs if ref in state]
         largest = max([largest, *(tensor.nbytes // len(x) for tensor in made)])
-        seconds.append(total)
         live.append(_bytes(state) // len(x))
-    return Footprint(seconds, live, largest)
+    clock.settle()
+    seconds = accumulate((clock.between(*pair) for pair in marks), initial=0.0)
+    return Footprint(list(seconds), live, largest)
 
 
 def _bytes(state: Mapping[Ref, Tensor]) -> int:

@@ -86,7 +86,8 @@ class Program:
             keep: group id -> (size,) bool, True = keep; groups of grade "exact".
             masks: name of a parameter -> bool of its shape, True = keep.
         """
-        tensors = {name: self.tensors[name] * mask for name, mask in (masks or {}).items()}
+        whole = {name: self.tensors[name] for name in masks or {}}
+        tensors = {name: whole[name] * mask.to(whole[name].device) for name, mask in (masks or {}).items()}
         if keep:
             assert self.structure is not None
             for name, dims in survivors(self.structure, keep).items():

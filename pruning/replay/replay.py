@@ -29,7 +29,7 @@ class Replay:
     Args:
         module: the whole network, never changed.
         structure: its groups.
-        batches: what will be measured.
+        batches: what will be measured, its images on the network's device.
         budget: bytes of activations to keep at most.
     Raises:
         NotReplayable: if the recorded operations do not answer like the network.

@@ -25,6 +25,7 @@ Wanted = Sequence[tuple[Target, Sequence[int]]]  # what to prune, and the number
 
 _PLAIN_BATCH = 256  # images of one forward where modules are run as they are
 _TIE = 1e-5  # of an image's largest output: closer than this, rounding may decide which class wins
+_TIE_GPU = 5e-3  # the same where products are rounded to TF32, to 11 bits
 
 
 class Answers:
@@ -181,7 +182,8 @@ def _undecided(outputs: Tensor) -> Tensor:
     """Indices of images whose best two classes are within rounding of each other."""
     if outputs.shape[1] < 2:
         return torch.empty(0, dtype=torch.long)
-    near = outputs.amax(1, keepdim=True) - _TIE * outputs.abs().amax(1, keepdim=True)
+    tie = _TIE if outputs.device.type == "cpu" else _TIE_GPU
+    near = outputs.amax(1, keepdim=True) - tie * outputs.abs().amax(1, keepdim=True)
     return ((outputs >= near).sum(1) > 1).nonzero().flatten()
 
 

@@ -102,7 +102,7 @@ def groups_of(
         statistics = _statistics(module, task, criterion)
         scores = score_groups(module, groups, criterion, statistics=statistics, seed=seed)
     return [
-        Target.of_group(group, scores[group.id])
+        Target.of_group(group, scores[group.id].cpu())
         for group in groups
         if group.id in scores and group.size > group.minimum
     ]

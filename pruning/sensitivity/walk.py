@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from pruning.device import device_of
 from pruning.evaluate import Batch, evaluating, predicted, wilson
 from pruning.sensitivity.adaptive import Adaptive, Precise
 from pruning.sensitivity.answers import Answers, Wanted, Way
@@ -249,9 +250,7 @@ class Walk:
 
     @cached_property
     def _x(self) -> Tensor:
-        parameter = next(self.module.parameters(), None)
-        x = torch.cat([x for x, _ in self.batches])
-        return x if parameter is None else x.to(parameter.device)
+        return torch.cat([x for x, _ in self.batches]).to(device_of(self.module))
 
     @cached_property
     def _whole(self) -> tuple[Outcome, Tensor]:

@@ -30,7 +30,7 @@ class SortedScores:
 
     def __init__(self, scores: Tensor, *, reuse: bool = False) -> None:
         must_have(scores)
-        flat = scores.detach().flatten().float()
+        flat = scores.detach().cpu().flatten().float()
         shared = flat.untyped_storage().data_ptr() == scores.untyped_storage().data_ptr()
         self.ordered: np.ndarray = (flat.clone() if shared and not reuse else flat).numpy()
         self.ordered.sort()  # many times faster than torch's sort

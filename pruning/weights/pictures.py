@@ -52,7 +52,7 @@ def kernels(
     index = torch.tensor(places, dtype=torch.long).reshape(-1, 2)
     images = weight.detach()[index[:, 0], index[:, 1]].float()
     images = images.unsqueeze(1) if weight.dim() == 3 else images
-    return Kernels(images.numpy(), index.numpy(), total)
+    return Kernels(images.cpu().numpy(), index.numpy(), total)
 
 
 def matrix(weight: Tensor, limit: int = 256) -> np.ndarray:
@@ -70,7 +70,7 @@ def matrix(weight: Tensor, limit: int = 256) -> np.ndarray:
     outputs, inputs = rows.shape[0], rows[0].numel()
     cell = [-(-outputs // limit), -(-inputs // limit)]
     if cell == [1, 1]:
-        return rows.float().flatten(1).numpy().copy()
+        return rows.float().flatten(1).cpu().numpy().copy()
     band = cell[0] * max(1, BAND // (cell[0] * inputs))  # whole cells
     return np.concatenate([_pooled(part.float().flatten(1), cell) for part in rows.split(band)])
 
@@ -79,4 +79,4 @@ def _pooled(part: Tensor, cell: list[int]) -> np.ndarray:
     """Of each cell the weight of the largest magnitude; ceil_mode keeps the last, smaller cells."""
     highest = F.max_pool2d(part[None], cell, ceil_mode=True)[0]
     lowest = F.max_pool2d(-part[None], cell, ceil_mode=True)[0]
-    return torch.where(highest >= lowest, highest, -lowest).numpy()
+    return torch.where(highest >= lowest, highest, -lowest).cpu().numpy()

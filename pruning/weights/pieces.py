@@ -17,10 +17,10 @@ def pieces(values: Tensor, size: int = PIECE) -> Iterator[np.ndarray]:
     float32 or do not lie together.
 
     Args:
-        values: any shape and float type, on the CPU.
+        values: any shape and float type.
         size: at least 1.
     """
-    values = values.detach()
+    values = values.detach().cpu()
     if values.dim() > 1:  # in the order of its memory: a transposed matrix lies together, too
         values = values.permute(sorted(range(values.dim()), key=values.stride, reverse=True))
     if values.is_contiguous() or values.dim() < 2:

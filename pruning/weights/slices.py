@@ -39,13 +39,13 @@ def channel_norms(weight: Tensor, dim: int = 0, order: float = 2.0) -> ChannelNo
         else weight.float().abs()
     )
     norms, channels = found.sort(descending=True, stable=True)
-    return ChannelNorms(norms.numpy(), channels.numpy())
+    return ChannelNorms(norms.cpu().numpy(), channels.cpu().numpy())
 
 
 def batch_norm_scales(module: nn.Module) -> dict[str, np.ndarray]:
     """The scales (gamma) of every BatchNorm that has them: module path -> (channels,) float32."""
     return {
-        name: child.weight.detach().float().numpy().copy()
+        name: child.weight.detach().float().cpu().numpy().copy()
         for name, child in module.named_modules()
         if isinstance(child, nn.modules.batchnorm._BatchNorm) and child.weight is not None
     }
