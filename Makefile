@@ -3,7 +3,7 @@
 #                                     WATCH=auto reloads changed files
 # make test                           everything that must hold
 # make check | test-engine | test-ui | test-browser   one part of it
-# make bench                          what proves a speed or a paper's table
+# make bench [ONLY="scan live"]       what proves a speed or a paper's table, into benchmarks/RESULTS.md
 # make screenshots                    pictures of every page into assets/screenshots
 
 PYTHON ?= python3
@@ -44,9 +44,7 @@ test-browser: .venv/.test-ready
 	$(BIN)/python -m pytest tests/browser -rs
 
 bench: .venv/.test-ready
-	@for file in benchmarks/[a-z]*.py; do \
-		echo; echo "== $$file =="; PYTHONPATH=. $(BIN)/python $$file || exit 1; \
-	done
+	$(BIN)/python benchmarks/_run.py $(ONLY)
 
 screenshots: .venv/.test-ready
 	PYTHONPATH=. $(BIN)/python tests/browser/screenshots.py assets/screenshots --widths 1280 --ratio 0.25 --scan

@@ -1,8 +1,8 @@
 """Sensitivity scans beside the loop that other tools run: a copy and a full evaluation per layer and ratio.
 
 Both scan the weights of every layer by magnitude at ratios 0.1 to 0.9, one after the other in one process
-per network, after a small scan to warm up. Times are told by the clock and, in brackets, by processor seconds,
-which other programs disturb less. "Differing" counts the accuracies that are not equal. Where the plain loop
+per network, after a small scan to warm up. Times are by the clock and, in brackets, by processor seconds,
+which other programs disturb less. "Differing" counts accuracies that are not equal. Where the plain loop
 would take minutes it measures some of the points, and its time is scaled up: the table says of how many.
 
 The floor of a scan is the time of its multiplications alone: those of the layer that changes and of all that

@@ -16,7 +16,7 @@ from pruning.replay.program import Program, Version
 from pruning.replay.steps import NotReplayable
 from pruning.replay.workers import workers
 
-BUDGET = 256 * 2**20  # bytes of live tensors of the whole network, for all images of a pass
+BUDGET = 96 * 2**20  # bytes of live tensors of the whole network, for all images of a pass
 
 
 @dataclass(frozen=True)
