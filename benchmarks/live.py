@@ -1,9 +1,9 @@
 """How long an edit waits for its accuracy, beside the plain way: a copy with zeros and a full evaluation.
 
 Each edit moves one group to another ratio, the others staying where they were, as a drag does. The first
-figure is measured on one batch, the final one on all images; the plain way, in turns with it, has the
-images in memory and one figure at the end. "Early" and "late" are edits in the first and the last third of the groups.
-"Differing" counts edits whose final accuracies are not equal. The page adds its own time (`drag.py`).
+figure is measured on one batch, the final one on all images. The plain way, in turns with it, has the images
+in memory and one figure at the end. "Early" and "late" are edits in the first and the last third of the
+groups. "Differing" counts edits whose final accuracies are not equal. The page adds its own time (`drag.py`).
 
     python benchmarks/live.py [NETWORK ...] [--threads N] [--edits N]
 """
