@@ -120,6 +120,11 @@ def rounding(device: torch.device, exact: float) -> float:
     return exact if device.type == "cpu" else _ROUNDED
 
 
+def place_of(module: nn.Module) -> str:
+    """Where a network runs, for reading: "CPU", or the GPU's name."""
+    return kind_of(device_of(module)) or "CPU"
+
+
 def kind_of(device: torch.device) -> str:
     """What tells figures of one device from those of another: "" for the CPU, else the GPU's name."""
     if device.type == "cpu":

@@ -16,7 +16,21 @@ from pruning.recipe import UNITS, Scope
 from pruning.sparsity import masks_weights
 from ui.draft import Draft, usual_criterion
 
-NAMES = ("model", "w", "g", "c", "s", "m", "seed", "h", "n", "r", "u", "o")  # every parameter that is ours
+NAMES = (
+    "model",
+    "w",
+    "d",
+    "g",
+    "c",
+    "s",
+    "m",
+    "seed",
+    "h",
+    "n",
+    "r",
+    "u",
+    "o",
+)  # every parameter that is ours
 SCALE = 30_000  # ratios are whole multiples of 1/30000: exact for percent steps, and 15 bits hold them
 LOCKED = 0x8000  # the sixteenth bit
 MAX_CHARS = 16_000  # a longer ?r= is not ours
@@ -24,6 +38,7 @@ MAX_CHARS = 16_000  # a longer ?r= is not ours
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _DIGEST = re.compile(r"[0-9a-f]{24}")
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{16,43}")
+_DEVICE = re.compile(r"[a-z]{2,12}(:[0-9]{1,2})?")
 _WHOLE = re.compile(r"[0-9]{1,10}")
 _UNITS = re.compile(r"([0-9]{1,6})\.([0-9a-f]+)")
 
@@ -39,6 +54,7 @@ class Address:
         packed: the ratios, to be opened by `unpack` once the keys are known; "" if none.
         units: those switched off by hand, to be opened by `unpack_units`; "" if none.
         owner: token of whoever started long work, or "".
+        device: name of the one to run on, or "" for the usual one.
     """
 
     model: str | None = None
@@ -47,6 +63,7 @@ class Address:
     packed: str = ""
     units: str = ""
     owner: str = ""
+    device: str = ""
 
 
 def parse(params: Mapping[str, str]) -> Address:
@@ -81,21 +98,29 @@ def parse(params: Mapping[str, str]) -> Address:
         packed=params.get("r", ""),
         units=params.get("u", ""),
         owner=matching("o", _TOKEN) or "",
+        device=matching("d", _DEVICE) or "",
     )
 
 
 def write(
-    model: str, weights: str | None, draft: Draft, keys: Sequence[str] = (), owner: str = ""
+    model: str,
+    weights: str | None,
+    draft: Draft,
+    keys: Sequence[str] = (),
+    owner: str = "",
+    device: str = "",
 ) -> dict[str, str]:
     """The query parameters that `parse` reads back; decisions left at their default are not written.
 
     Args:
         keys: every key of this model, granularity and choices in order, needed if there are ratios or locks.
+        device: to run on; "" for the usual one.
     """
     blank = Draft()
     wanted = {
         "model": model,
         "w": weights or "",
+        "d": device,
         "g": draft.granularity if draft.granularity != blank.granularity else "",
         "c": draft.criterion if draft.criterion != usual_criterion(draft.granularity) else "",
         "s": draft.scope if draft.scope != blank.scope else "",

@@ -19,6 +19,7 @@ import pruning
 from pruning import MODELS, store
 from pruning.blocks import BlockStructure, find_blocks
 from pruning.checkpoint import Form, SizeModel, checkpoint_bytes
+from pruning.device import on_device
 from pruning.explain import Comparison, compare
 from pruning.graph import Graph, find_graph
 from pruning.groups.choices import DEFAULT, Choices
@@ -80,16 +81,16 @@ def parameter_counts() -> dict[str, int]:
 
 @kept(16)
 def model(model_id: str) -> pruning.LoadedModel:
-    """The dense network.
+    """The dense network, on the device that the id names.
 
     Raises:
-        ValueError: if there is no such model, or its uploaded weights are gone.
+        ValueError: if there is no such model or device, or its uploaded weights are gone.
     """
     name, digest = uploads.split_id(model_id)
     weights = uploads.find(name, digest) if digest else None
     if digest and weights is None:
         raise ValueError("The uploaded weights are no longer in the cache directory; upload the file again.")
-    loaded = pruning.load_model(name, weights=weights)
+    loaded = on_device(pruning.load_model(name, weights=weights), uploads.device_in(model_id))
     freeze()
     return loaded
 

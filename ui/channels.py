@@ -7,8 +7,10 @@ import json
 import os
 import platform
 from collections.abc import Sequence
+from typing import Any
 
 from pruning import ChannelTable, store
+from pruning.device import choose, kind_of
 from pruning.groups.choices import DEFAULT, Choices
 from pruning.latency import Way
 from pruning.latency.table import refine_channels
@@ -90,7 +92,9 @@ def _digest(model_id: str, key: str, setting: Setting, choices: Choices) -> str:
     """What decides the time: shapes, not weights; how it is run; and the machine."""
     network = uploads.split_id(model_id)[0], key, choices.heads, choices.norms
     how = setting.batch_size, setting.threads, _way(setting)
-    machine = platform.node(), platform.machine(), os.cpu_count()
+    machine: list[Any] = [platform.node(), platform.machine(), os.cpu_count()]
+    if gpu := kind_of(choose(uploads.device_in(model_id))):
+        machine.append(gpu)
     return hashlib.sha256(json.dumps([store.FORMAT, network, how, machine]).encode()).hexdigest()[:32]
 
 

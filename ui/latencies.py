@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pruning import Memory, Recipe, Timing, peak_memory
 from pruning.latency import FEWEST, Way, refine_latency
@@ -28,16 +28,19 @@ class Setting:
         threads: of torch. One is steadiest: several wait for the slowest of them, which on a busy machine can
             take a thousand times as long as the work.
         way: see `pruning.latency.WAYS`.
+        place: the device, for reading; which one it is, the model's id says.
     """
 
     batch_size: int = 1
     threads: int = 1
     way: Way = "eager"
+    place: str = field(default="CPU", compare=False)
 
     @property
     def words(self) -> str:
-        """For reading: batch 1, 1 thread, eager."""
-        return f"batch {self.batch_size}, {self.threads} thread{'s' * (self.threads > 1)}, {self.way}"
+        """For reading: batch 1, 1 thread, eager, CPU."""
+        threads = f"{self.threads} thread{'s' * (self.threads > 1)}"
+        return f"batch {self.batch_size}, {threads}, {self.way}, {self.place}"
 
 
 USUAL = Setting()

@@ -6,6 +6,7 @@ from typing import get_args
 
 import streamlit as st
 
+from pruning.device import named
 from pruning.latency import WAYS, Way
 from ui import latencies, state
 from ui.latencies import Setting
@@ -21,6 +22,7 @@ def current() -> Setting:
         batch if batch in latencies.BATCHES else usual.batch_size,
         threads if threads in latencies.thread_choices() else usual.threads,
         way if way in WAYS else usual.way,
+        _place(),
     )
 
 
@@ -54,4 +56,9 @@ def choose() -> Setting:
         help="\n\n".join(f"**{spec.label}**: {spec.description}" for spec in WAYS.values())
         + "\n\nFolded and compiled networks are private copies, checked to answer as the eager ones do.",
     )
-    return Setting(int(batch), int(threads), way)
+    return Setting(int(batch), int(threads), way, _place())
+
+
+def _place() -> str:
+    """The session's device, for reading."""
+    return named(state.session().device).short

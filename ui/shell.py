@@ -14,6 +14,7 @@ import streamlit as st
 
 import pruning
 from pruning import MODELS
+from pruning import device as hardware
 from ui import cache, state, uploads
 
 ROOT = Path(__file__).parents[1]
@@ -85,8 +86,9 @@ def settle() -> None:
 
 
 def model_bar() -> None:
-    """One row above every page: which network, which weights, which data."""
+    """One row above every page: which network, which weights, which data; beside it the device."""
     session = state.session()
+    _choose_device(session)
     with st.container(horizontal=True, vertical_alignment="center", key="model-bar", gap="small"):
         _choose_model(session)
         _choose_weights(session)
@@ -157,6 +159,23 @@ def _choose_model(session: state.Session) -> None:
         filter_mode=None,
         **state.tie("model-choice", session.model, choose),
     )
+
+
+def _choose_device(session: state.Session) -> None:
+    """In the sidebar, where there is a choice."""
+    labels = {one.name: one.label for one in hardware.devices()}
+    if len(labels) < 2:
+        return
+    with st.sidebar:
+        st.selectbox(
+            "Device",
+            list(labels),
+            format_func=labels.__getitem__,
+            filter_mode=None,
+            help="Where networks run: accuracies, scans, statistics and times are those of this device, and "
+            "kept apart from those of the others. Files are written for every machine.",
+            **state.tie("device", session.device, lambda: session.choose_device(state.value("device"))),
+        )
 
 
 def _choose_weights(session: state.Session) -> None:

@@ -18,6 +18,7 @@ import streamlit as st
 
 from pruning import MODELS, Group, Recipe, Report
 from pruning.by_hand import keep_by_hand
+from pruning.device import choose, usual
 from pruning.groups.choices import Choices
 from pruning.recipe import Granularity, Scope
 from pruning.sparsity import scored_as
@@ -51,6 +52,7 @@ class Session:
     Args:
         model: architecture name in `MODELS`.
         weights: digest of uploaded weights, or None for the built-in ones.
+        device: name of the one that networks run on.
         history: the decisions and their undo and redo steps; read through the properties below.
         version: counts changes that did not come from a drag; a drag made against another version is stale.
         owner: token that finds this visitor's long work again, also after a refresh; "" until `claim`.
@@ -65,6 +67,7 @@ class Session:
 
     model: str = DEFAULT_MODEL
     weights: str | None = None
+    device: str = field(default_factory=usual)
     history: History = field(default_factory=History)
     version: int = 0
     owner: str = ""
@@ -79,8 +82,8 @@ class Session:
 
     @property
     def model_id(self) -> str:
-        """Key of this model and its weights in `ui.cache`."""
-        return uploads.model_id(self.model, self.weights)
+        """Key of this model, its weights and its device in `ui.cache`."""
+        return uploads.model_id(self.model, self.weights, self.device)
 
     @property
     def draft(self) -> Draft:
@@ -168,6 +171,11 @@ class Session:
         self.model, self.weights, self.problem, self.measured = model, weights, "", None
         self._settle(History(kept))
 
+    def choose_device(self, name: str) -> None:
+        """Go on elsewhere with the same decisions; what was measured here stays here."""
+        self.device, self.measured = name, None
+        self._settle(self.history)
+
     def set(self, **decisions: Any) -> None:
         """Change decisions by name, as one undo step; other keys start without ratios and locks."""
         ratios = decisions.get("ratios", self.ratios)
@@ -234,7 +242,8 @@ class Session:
     def save_address(self) -> None:
         """Write the session into the page's address, unless it stands there already."""
         keys = self.keys if self.ratios or self.locked else ()
-        wanted = address.write(self.model, self.weights, self.draft, keys, self.owner)
+        device = "" if self.device == usual() else self.device
+        wanted = address.write(self.model, self.weights, self.draft, keys, self.owner, device)
         for name in address.NAMES:
             if st.query_params.get(name) != wanted.get(name):
                 if name in wanted:
@@ -308,6 +317,11 @@ def _restore(found: address.Address) -> Session:
             cache.model(uploads.model_id(restored.model, found.weights))
             restored.weights = found.weights
         except ValueError as error:  # gone from the disk, or damaged on it
+            restored.note = str(error)
+    if found.device:
+        try:
+            restored.device = str(choose(found.device))
+        except ValueError as error:  # of another machine
             restored.note = str(error)
     now = found.draft
     if now != Draft() and not cache.criterion_fits(now.criterion, now.granularity):

@@ -16,15 +16,21 @@ def digest_of(data: bytes | memoryview) -> str:
     return hashlib.sha256(data).hexdigest()[:24]
 
 
-def model_id(model: str, weights: str | None) -> str:
-    """One string for an architecture and its weights: "digits-cnn" or "digits-cnn@<digest>"."""
-    return f"{model}@{weights}" if weights else model
+def model_id(model: str, weights: str | None, device: str = "cpu") -> str:
+    """One string for an architecture, its weights and device: "digits-cnn", "digits-cnn@<digest>/cuda:0"."""
+    on = "" if device == "cpu" else f"/{device}"
+    return f"{model}@{weights}{on}" if weights else f"{model}{on}"
 
 
 def split_id(identity: str) -> tuple[str, str | None]:
     """The architecture and the digest that `model_id` joined."""
-    model, _, weights = identity.partition("@")
+    model, _, weights = identity.partition("/")[0].partition("@")
     return model, weights or None
+
+
+def device_in(identity: str) -> str:
+    """The name of the device that `model_id` joined."""
+    return identity.partition("/")[2] or "cpu"
 
 
 def keep(model: str, data: bytes | memoryview) -> str:

@@ -138,9 +138,9 @@ def _comparison(dense: Report, pruned: Report, data: str) -> str:
 def _latency(timing: Timing) -> str:
     own, base = timing, timing.baseline
     text = (
-        f"Latency, batch {own.batch_size}, {own.threads} thread{'s' if own.threads > 1 else ''}, {own.n:,} "
-        f"forwards{' of each in turns' if base else ''}: median {1000 * own.median:.3f} ms (quartiles "
-        f"{1000 * own.q1:.3f} to {1000 * own.q3:.3f})"
+        f"Latency on {own.device}, batch {own.batch_size}, {own.threads} thread{'s' * (own.threads > 1)}, "
+        f"{own.n:,} forwards{' of each in turns' if base else ''}: median {1000 * own.median:.3f} ms "
+        f"(quartiles {1000 * own.q1:.3f} to {1000 * own.q3:.3f})"
     )
     if base is not None:
         text += f", dense {1000 * base.median:.3f} ms ({1000 * base.q1:.3f} to {1000 * base.q3:.3f})"

@@ -9,6 +9,7 @@ from torch import nn
 
 from pruning.checkpoint import load_checkpoint
 from pruning.cli.console import Console, accuracy_text, report_data
+from pruning.device import choose, moved
 from pruning.evaluate import Report, evaluate_batches
 from pruning.models import MODELS, load_model
 from pruning.tasks import Task, load_task
@@ -17,6 +18,7 @@ from pruning.tasks import Task, load_task
 def run_evaluate(arguments: Namespace, console: Console) -> None:
     """Print accuracy, interval and loss."""
     module, architecture = _network(arguments.path, arguments.model)
+    module = moved(module, choose(arguments.device))
     task = load_task(MODELS[architecture].task, arguments.data_dir)
     report = measured(module, task, arguments.split, console, limit=arguments.limit)
     parameters = sum(parameter.numel() for parameter in module.parameters())

@@ -10,6 +10,7 @@ from torch import nn
 
 from pruning.cli.console import Console, choices_of, criterion_of, table
 from pruning.cli.recipe import given_recipe, uniform_recipe
+from pruning.device import on_device
 from pruning.groups import Structure, find_structure
 from pruning.latency import LayerProfile, Memory, Timing, measure_latency, peak_memory, profile_layers
 from pruning.latency.table import ChannelTable, refine_channels
@@ -27,7 +28,7 @@ SLICES = 10  # of a table
 def run_latency(arguments: Namespace, console: Console) -> None:
     """Time a network, pruned and dense in turns where something is pruned, and print what was found."""
     arguments.criterion = criterion_of(arguments)
-    loaded = load_model(arguments.model, arguments.weights)
+    loaded = on_device(load_model(arguments.model, arguments.weights), arguments.device)
     given = given_recipe(arguments, loaded)
     with console.progress("finding coupled channels"):
         structure = find_structure(
@@ -121,7 +122,7 @@ def _lines(
     profiles: dict[str, LayerProfile],
     found: ChannelTable | None,
 ) -> list[str]:
-    threads = f"{timing.threads} thread{'s' * (timing.threads > 1)}"
+    threads = f"{timing.threads} thread{'s' * (timing.threads > 1)}, {timing.device}"
     prepared = f", prepared in {timing.preparation:.1f} s" if timing.way != "eager" else ""
     lines = [f"{timing.way}, batch {timing.batch_size}, {threads}, {timing.n} turns{prepared}"]
     sides = {"pruned": timing, "dense": timing.baseline} if timing.baseline else {"dense": timing}

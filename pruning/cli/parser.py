@@ -15,6 +15,7 @@ from pruning.cli.latency import run_latency
 from pruning.cli.prune import run_prune
 from pruning.cli.scan import run_scan
 from pruning.cli.train import run_train
+from pruning.device import AUTO
 from pruning.groups.choices import Heads, Norms
 from pruning.latency import WAYS
 from pruning.recipe import UNITS
@@ -103,6 +104,16 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_device(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--device",
+        metavar="NAME",
+        default=AUTO,
+        help="where the network runs: cpu, cuda, cuda:1, ...; auto takes a GPU if there is one (default: "
+        "%(default)s)",
+    )
+
+
 def _add_method(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--granularity",
@@ -165,6 +176,7 @@ def _add_scan(commands: Any) -> None:
         "in the cache directory, shared with the app.",
     )
     _add_model(parser)
+    _add_device(parser)
     _add_method(parser)
     _add_choices(parser)
     parser.add_argument(
@@ -212,6 +224,7 @@ def _add_prune(commands: Any) -> None:
         "measures accuracy on test images and latency in turns with the dense network.",
     )
     _add_model(parser)
+    _add_device(parser)
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--recipe", type=Path, metavar="FILE", help="what to prune, as `scan --write` makes it")
     what.add_argument(
@@ -244,6 +257,7 @@ def _add_evaluate(commands: Any) -> None:
     parser.add_argument(
         "--model", metavar="NAME", help="read PATH as plain weights of this built-in architecture"
     )
+    _add_device(parser)
     parser.add_argument(
         "--split",
         choices=("train", "calibration", "validation", "test"),
@@ -262,6 +276,7 @@ def _add_latency(commands: Any) -> None:
         "eager forward.",
     )
     _add_model(parser)
+    _add_device(parser)
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--recipe", type=Path, metavar="FILE", help="what to prune")
     what.add_argument("--ratio", type=_ratio, metavar="R", help="instead: this fraction of every key")

@@ -25,6 +25,7 @@ from pruning.cli.evaluate import measured
 from pruning.cli.recipe import given_recipe, uniform_recipe
 from pruning.cost import CostModel
 from pruning.criteria import CRITERIA
+from pruning.device import on_device
 from pruning.evaluate import Report
 from pruning.groups import find_structure
 from pruning.latency import Timing, measure_latency
@@ -58,7 +59,7 @@ class Result:
 def run_prune(arguments: Namespace, console: Console) -> None:
     """Plan, prune, measure, write, and say what was asked and what came out."""
     arguments.criterion = criterion_of(arguments)
-    loaded = load_model(arguments.model, arguments.weights)
+    loaded = on_device(load_model(arguments.model, arguments.weights), arguments.device)
     given = given_recipe(arguments, loaded)
     choices = given.choices if given else choices_of(arguments)
     with console.progress("finding coupled channels"):
@@ -195,6 +196,7 @@ def _document(result: Result) -> dict[str, Any]:
             "ratio_interval": list(timing.ratio_interval) if timing.ratio_interval else None,
             "batch_size": timing.batch_size,
             "threads": timing.threads,
+            "device": timing.device,
             "warning": timing.warning,
         },
         "self_check": {"same": check.same, "n": check.n, "identical": check.identical} if check else None,
@@ -235,7 +237,7 @@ def _lines(result: Result) -> list[str]:
         lines += [f"dense:  {accuracy_text(dense.report)}", f"pruned: {accuracy_text(pruned.report)}"]
     if timing.baseline and timing.ratio:
         interval = timing.ratio_interval
-        threads = f"{timing.threads} thread{'s' if timing.threads > 1 else ''}"
+        threads = f"{timing.threads} thread{'s' if timing.threads > 1 else ''}, {timing.device}"
         spread = f" (95 % interval {interval[0]:.2f} to {interval[1]:.2f})" if interval else ""
         lines.append(
             f"latency: {1000 * timing.median:.3f} ms, dense {1000 * timing.baseline.median:.3f} ms, "

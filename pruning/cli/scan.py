@@ -6,6 +6,7 @@ from argparse import Namespace
 from pathlib import Path
 
 from pruning.cli.console import Console, choices_of, criterion_of, table
+from pruning.device import on_device
 from pruning.groups import find_structure
 from pruning.models import LoadedModel, load_model
 from pruning.recipe import Recipe, Rule
@@ -19,7 +20,7 @@ def run_scan(arguments: Namespace, console: Console) -> None:
     arguments.criterion = criterion_of(arguments)
     if arguments.ratios is None:
         arguments.ratios = (1.0,) if arguments.granularity == "layer" else tuple(i / 10 for i in range(1, 10))
-    loaded = load_model(arguments.model, arguments.weights)
+    loaded = on_device(load_model(arguments.model, arguments.weights), arguments.device)
     task = load_task(loaded.task, arguments.data_dir)
     scan, kept = _scan(loaded, task, arguments, console)
     prunable = scan.prunable(arguments.loss)

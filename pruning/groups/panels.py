@@ -84,7 +84,7 @@ def vectors(group: Group, tensors: Mapping[str, Tensor], order: Tensor) -> Panel
 
 
 def _panel(member: Member, tensor: Tensor, order: Tensor) -> Panel:
-    full = tensor.detach().float()
+    full = tensor.detach().cpu().float()
     flat = full.abs() if full.dim() == 2 else full.flatten(2).norm(dim=2)
     length = flat.shape[member.dim]
     place = torch.full((length,), len(order))  # of each entry's unit in the order; the rest come last
@@ -121,7 +121,7 @@ def _is_vector(member: Member, tensors: Mapping[str, Tensor]) -> bool:
 
 def _norms(tensor: Tensor, dim: int) -> Tensor:
     """(length of the dimension,) L2 norm over all others."""
-    return tensor.detach().float().movedim(dim, 0).reshape(tensor.shape[dim], -1).norm(dim=1)
+    return tensor.detach().cpu().float().movedim(dim, 0).reshape(tensor.shape[dim], -1).norm(dim=1)
 
 
 def _bright(values: Tensor) -> Tensor:

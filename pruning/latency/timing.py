@@ -31,6 +31,7 @@ class Timing:
         way: how it ran, see `pruning.latency.WAYS`.
         left_out: turns that do not count, because the system took the processor away in the middle of them.
         preparation: seconds that folding or compiling this one (and the baseline) took, part of no forward.
+        device: that it ran on: "CPU", or the GPU's name.
     """
 
     median: float
@@ -46,6 +47,7 @@ class Timing:
     way: Way = "eager"
     left_out: int = 0
     preparation: float = 0.0
+    device: str = "CPU"
 
     @property
     def spread(self) -> float:

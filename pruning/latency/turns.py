@@ -12,6 +12,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
+from pruning.device import place_of
 from pruning.evaluate import evaluating
 from pruning.latency import clock as clocks
 from pruning.latency.clock import Clock, clock_for, now
@@ -106,7 +107,8 @@ def refine_latency(
             left = repeats - len(turns), min(slice_s, budget_s - spent)
             turns.extend(take_turns(forwards, *left, clock))
         spent += now() - begin
-        yield replace(summarise(turns, batch_size, used), way=way, preparation=seconds)
+        found = summarise(turns, batch_size, used)
+        yield replace(found, way=way, preparation=seconds, device=place_of(module))
 
 
 def to_batch(example_inputs: Sequence[Tensor], batch_size: int) -> tuple[Tensor, ...]:

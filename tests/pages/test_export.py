@@ -169,7 +169,7 @@ def test_an_overlong_link_is_said_and_not_forgotten_while_measuring(open_page: O
 def test_a_latency_that_the_prune_page_measured_is_not_measured_again(open_page: Open) -> None:
     cache.timings("digits-mlp")[Recipe(model="digits-mlp").digest] = Timing(0.123, 0.12, 0.13, 50, 1, 1)
     app = wait(open_page("export", model="digits-mlp"))
-    assert any("123.00 ms; batch 1, 1 thread, 50 forwards." in text.value for text in app.markdown)
+    assert any("123.00 ms; batch 1, 1 thread, CPU, 50 forwards." in text.value for text in app.markdown)
     assert any("50 forwards: median 123.000 ms" in code.value for code in app.code), "on the card too"
 
 

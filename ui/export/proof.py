@@ -86,7 +86,7 @@ def _said(job: Job) -> str:
 
 def _latency(timing: Timing) -> None:
     base = timing.baseline
-    threads = f"{timing.threads} thread{'s' if timing.threads != 1 else ''}"
+    threads = f"{timing.threads} thread{'s' if timing.threads != 1 else ''}, {timing.device}"
     forwards = f"{timing.n} forward{'s' if timing.n != 1 else ''}"
     if base is None or timing.ratio is None or timing.ratio_interval is None:
         text = (

@@ -6,6 +6,7 @@ import streamlit as st
 import torch
 
 import pruning
+from pruning.device import device_of
 from ui import cache, charts
 from ui.figures import model as figures
 from ui.figures.model import Sample
@@ -53,8 +54,9 @@ def order(report: pruning.Report, wrong_first: bool) -> list[int]:
 def _samples(session: Session, report: pruning.Report, task: pruning.Task, wrong_first: bool) -> list[Sample]:
     chosen = order(report, wrong_first)[:SHOWN]
     x = torch.stack([task.validation[index][0] for index in chosen])
+    module = cache.model(session.model_id).module
     with torch.inference_mode():
-        likely, said = cache.model(session.model_id).module(x).softmax(1).max(1)
+        likely, said = module(x.to(device_of(module))).cpu().softmax(1).max(1)
     images = task.validation.images(chosen).numpy()
     return [
         Sample(index, image, task.classes[int(report.targets[index])], task.classes[int(one)], float(sure))

@@ -66,7 +66,7 @@ def _times(session: Session, label: str, setting: Setting, waiting: bool) -> Non
             Part(time.name, kinds.get(time.name, _words(time.kind)), 1000 * time.seconds) for time in times
         ]
         total = sum(part.value for part in parts)
-        how = f"batch {setting.batch_size}, {setting.threads} thread{'s' * (setting.threads > 1)}"
+        how = Setting(setting.batch_size, setting.threads, place=setting.place).words
         _draw(session, f"Time by module: {total:.2f} ms in all, measured, {how}", label, parts, "ms")
         st.caption(
             "Medians over repeated forwards; single modules scatter, more so on a busy machine.",

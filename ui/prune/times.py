@@ -78,13 +78,14 @@ def _channels(session: Session, now: Facts, setting: Setting, drawn_busy: bool) 
     figure, data = figures.channels(table, kept.get(shown), charts.colours())
     charts.show(figure, data, key="time-channels", name=f"{session.model} time against channels")
     st.caption(
-        f"{table.said} Measured: {_words(table)}, {table.points[-1].turns} turns; holds for this machine."
+        f"{table.said} Measured: {_words(table, setting)}, {table.points[-1].turns} turns; "
+        "holds for this machine."
     )
 
 
-def _words(table: pruning.ChannelTable) -> str:
+def _words(table: pruning.ChannelTable, setting: Setting) -> str:
     """How a table was measured."""
-    return Setting(table.batch_size, table.threads, table.way).words
+    return Setting(table.batch_size, table.threads, table.way, setting.place).words
 
 
 def _offer(session: Session, keys: list[str], setting: Setting) -> None:
@@ -155,8 +156,8 @@ def _layers(session: Session, now: Facts, setting: Setting, drawn_busy: bool) ->
     charts.show(figure, data, key="time-layers", name=f"{session.model} time by layer")
     sums = [f"{name} {each.corrected / each.whole:.0%}" for name, each in _named(dense, pruned)]
     st.caption(
-        f"Measured: {Setting(dense.batch_size, dense.threads).words}. Before they were made to sum exactly, "
-        f"the bars summed to {', '.join(sums)} of the whole."
+        f"Measured: {Setting(dense.batch_size, dense.threads, place=setting.place).words}. Before they "
+        f"were made to sum exactly, the bars summed to {', '.join(sums)} of the whole."
     )
 
 

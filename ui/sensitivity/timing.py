@@ -6,11 +6,12 @@ from functools import partial
 
 import streamlit as st
 
+from pruning.device import named
 from pruning.groups.choices import Choices
 from pruning.latency import FEWEST
 from pruning.recipe import Granularity
 from pruning.sparsity import masks_weights
-from ui import cache, charts, shell
+from ui import cache, charts, shell, uploads
 from ui.figures import sensitivity as figures
 from ui.model import measured
 from ui.sensitivity import status, work
@@ -94,7 +95,8 @@ def _results(choice: work.TimeChoice, polling: bool) -> None:
     doubtful = sum(not point.certain for point in points)
     st.caption(
         f"Measured: {len(points):,} of {choice.points:,} points, {choice.batch_size} image"
-        f"{'s' * (choice.batch_size > 1)} per forward, {choice.threads} thread{'s' * (choice.threads > 1)}. "
+        f"{'s' * (choice.batch_size > 1)} per forward, {choice.threads} thread{'s' * (choice.threads > 1)}, "
+        f"{named(uploads.device_in(choice.model_id)).short}. "
         f"A question mark: no difference can be told "
         f"({doubtful:,} points: the 95 % interval contains 0, or under {FEWEST} turns fitted in).",
         help="The interval is that of a median by the sign test: W. R. Thompson 1936, Annals of Mathematical "
