@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -78,6 +78,7 @@ class Program:
         self._last = _done_with(self.steps, self.output)
         self.values = self._computed(self.tensors, self._fixed)
         self.first = self._first_uses()
+        self._starts: dict[str, int] = {}  # of groups, once they are asked for
 
     def version(self, keep: Mapping[str, Tensor], masks: Mapping[str, Tensor] | None = None) -> Version:
         """The network without some units and weights.
@@ -103,6 +104,23 @@ class Program:
         ]
         none = len(steps)
         return Version(steps, values, min(differ, default=none), max(differ, default=none - 1) + 1)
+
+    def start(self, groups: Iterable[str] = (), names: Iterable[str] = ()) -> int:
+        """The first step that pruning some groups, or masking some parameters, touches."""
+        first = [self.first[name] for name in names if name in self.first]
+        return min([*first, *map(self._start_of, groups)], default=len(self.steps))
+
+    def _start_of(self, group: str) -> int:
+        """Sizes may change before the first parameter is read: of what is padded, or cut out of a tensor.
+
+        Which sizes do depends on the units that go; so all but the first are tried, and all but the last.
+        """
+        if group not in self._starts:
+            assert self.structure is not None
+            units = torch.arange(self.structure.group(group).size)
+            versions = [self.version({group: units == unit}) for unit in (0, len(units) - 1)]
+            self._starts[group] = min(version.start for version in versions)
+        return self._starts[group]
 
     @torch.inference_mode()
     def run(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -70,11 +70,9 @@ class Replay:
             weights: layer name -> bool of the shape of its dense weight, True = keep.
         """
         masks = {f"{layer}.weight" if layer else "weight": mask for layer, mask in (weights or {}).items()}
-        marks = [
-            (self._first(m.parameter for m in self.structure.group(k).members), k, keep[k]) for k in keep
-        ]
-        marks += [(self._first([name]), name, mask) for name, mask in masks.items()]
-        found = tuple(sorted((start, key, mask.numpy().tobytes()) for start, key, mask in marks))
+        marks = [(self.program.start(groups=[key]), key, mask) for key, mask in keep.items()]
+        marks += [(self.program.start(names=[name]), name, mask) for name, mask in masks.items()]
+        found = tuple(sorted((start, key, mask.cpu().numpy().tobytes()) for start, key, mask in marks))
         return _Network(self, self.program.version(keep, masks), found)
 
     def answer(self, x: Tensor, version: Version, marks: Sequence[Mark]) -> Tensor:
@@ -97,11 +95,6 @@ class Replay:
             with self._lock:
                 self._kept[id(x), cut] = _until(marks, cut), state
         return self.program.answer(state, len(x), at, version)
-
-    def _first(self, names: Iterable[str]) -> int:
-        """The first step that depends on one of these parameters and buffers."""
-        first = self.program.first
-        return min((first[name] for name in names if name in first), default=len(self.program.steps))
 
 
 def _until(marks: Sequence[Mark], cut: int) -> tuple[Mark, ...]:

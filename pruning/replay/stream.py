@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -56,11 +56,6 @@ class Stream:
         self.structure = structure
         self.footprint = measure_footprint(self.program, x)
         self.images = max(1, budget // max(self.footprint.live))  # in one pass
-
-    def starts(self, names: Collection[str]) -> int:
-        """The first step that depends on one of these parameters and buffers."""
-        first = [self.program.first[name] for name in names if name in self.program.first]
-        return min(first, default=len(self.program.steps))
 
     @torch.inference_mode()
     def answers(

@@ -111,7 +111,11 @@ class Answers:
     ) -> Iterator[tuple[Target, int, Tensor]]:
         assert self._stream is not None
         changes = [[partial(_change, target, kept) for kept in counts] for target, counts in wanted]
-        starts = [self._stream.starts(target.tensors) for target, _ in wanted]
+        program = self._stream.program
+        starts = [
+            program.start(groups=[target.key]) if target.group else program.start(names=target.tensors)
+            for target, _ in wanted
+        ]
         for place, number, outputs in self._stream.answers(x, changes, starts, stopped):
             target, kept = wanted[place][0], wanted[place][1][number]
             close = _undecided(outputs)

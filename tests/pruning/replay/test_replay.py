@@ -70,8 +70,9 @@ def test_masks_of_weights_together_with_channels() -> None:
 
 
 @pytest.mark.parametrize("budget", [0, 2**17, 2**30])
-def test_edit_after_edit_answers_like_the_smaller_network(budget: int) -> None:
-    name = "digits-resnet"
+@pytest.mark.parametrize("name", ["digits-resnet", "cifar10-resnet20", "digits-vit"])
+def test_edit_after_edit_answers_like_the_smaller_network(name: str, budget: int) -> None:
+    """In the second, what is padded changes before any parameter of its group is read."""
     module, given = network(name), batches(name)
     inputs = (given[0][0],)
     structure = find_structure(module, inputs)

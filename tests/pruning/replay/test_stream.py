@@ -51,13 +51,12 @@ def test_all_groups_of_a_network_in_one_pass(name: str) -> None:
         pytest.skip(f"does not take {BATCHED} images: {error}")
     plan = random_plan(structure, 1)
     keeps = [{g.id: plan.channels[g.id]} for g in structure.groups if g.grade == "exact"]
-    names = [{m.parameter for m in structure.group(key).members} for keep in keeps for key in keep]
     again = []
     for _ in range(2):  # what one version overwrites must not be missing to the next
         answers = stream.answers(
             x,
             [[lambda keep=keep: Change(keep=keep), lambda: Change()] for keep in keeps],  # type: ignore[misc]
-            [stream.starts(touched) for touched in names],
+            [stream.program.start(groups=keep) for keep in keeps],
             lambda: False,
         )
         again.append({(place, number): outputs for place, number, outputs in answers})
