@@ -28,6 +28,11 @@ def test_an_upload_is_found_by_its_digest(folder: Path) -> None:
 def test_identity_is_split_as_it_was_joined() -> None:
     assert uploads.split_id(uploads.model_id("digits-cnn", "abc")) == ("digits-cnn", "abc")
     assert uploads.split_id(uploads.model_id("digits-cnn", None)) == ("digits-cnn", None)
+    for weights in ("abc", None):
+        identity = uploads.model_id("digits-cnn", weights, "cuda:1")
+        assert uploads.split_id(identity) == ("digits-cnn", weights)
+        assert uploads.device_in(identity) == "cuda:1"
+        assert uploads.device_in(uploads.model_id("digits-cnn", weights)) == "cpu"
 
 
 def test_the_least_recently_used_goes_first(folder: Path) -> None:
