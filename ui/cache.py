@@ -222,13 +222,8 @@ def score_histograms(
 def live(model_id: str, choices: Choices) -> LiveEvaluator:
     """Measures recipes while they are edited; raises `MissingData` without data."""
     loaded, found = model(model_id), structure(model_id, choices)
-    return LiveEvaluator(
-        loaded.module,
-        task(model_id),
-        loaded.example_inputs,
-        structure=found,
-        budget=store.megabytes("PRUNING_ACTIVATIONS_MB", BUDGET),
-    )
+    budget = store.megabytes("PRUNING_ACTIVATIONS_MB", BUDGET)
+    return LiveEvaluator(loaded.module, task(model_id), loaded.example_inputs, structure=found, budget=budget)
 
 
 @kept(16)
