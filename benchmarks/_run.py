@@ -1,6 +1,8 @@
 """Runs benchmarks one after the other and writes what they print into RESULTS.md, each into its own section.
 
-python benchmarks/_run.py [NAME ...]      all of this folder, or those named: scan live
+    python benchmarks/_run.py [NAME ...]      all of this folder, or those named: scan live
+
+One that fails, or says that it can measure nothing here, leaves its section as it was; the others still run.
 """
 
 from __future__ import annotations
@@ -12,14 +14,19 @@ import re
 import subprocess
 import sys
 import tempfile
+from itertools import groupby
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
 RESULTS = FOLDER / "RESULTS.md"
+NOTHING = "Nothing is measured"  # begins what a benchmark prints that cannot run on this machine
 
 
 def main() -> None:
-    wanted = sys.argv[1:] or [path.stem for path in sorted(FOLDER.glob("[a-z]*.py"))]
+    known = [path.stem for path in sorted(FOLDER.glob("[a-z]*.py"))]
+    wanted = sys.argv[1:] or known
+    if unknown := [name for name in wanted if name not in known]:
+        sys.exit(f"There is no benchmark {unknown[0]!r}; choose from {', '.join(known)}.")
     failed = [name for name in wanted if not run(name)]
     if failed:
         sys.exit(f"Failed, and their results left as they were: {', '.join(failed)}.")
@@ -29,19 +36,21 @@ def run(name: str) -> bool:
     """Run one benchmark, show what it prints, and keep it if all went well."""
     print(f"\n== benchmarks/{name}.py ==", flush=True)
     command = [sys.executable, str(FOLDER / f"{name}.py")]
-    environment = {**os.environ, "PYTHONPATH": str(FOLDER.parent), "PYTHONUNBUFFERED": "1"}
-    printed = []
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+    environment = {**os.environ, "PYTHONPATH": str(FOLDER.parent), "PYTHONUNBUFFERED": "1", "PYTHONUTF8": "1"}
+    lines = []
+    with subprocess.Popen(command, stdout=subprocess.PIPE, encoding="utf-8", env=environment) as process:
         assert process.stdout is not None
         for line in process.stdout:
             print(line, end="", flush=True)
-            printed.append(line)
+            lines.append(line)
     if process.returncode:
         return False
-    date = f"{datetime.date.today():%-d %B %Y}"
-    section = f"## `{name}.py`, {date}\n\n{machine()}\n\n{as_markdown(''.join(printed))}\n"
-    before = RESULTS.read_text(encoding="utf-8") if RESULTS.exists() else "# Results\n"
-    write(RESULTS, replaced(before, name, section))
+    printed = "".join(lines)
+    if not printed.startswith(NOTHING):
+        date = f"{datetime.date.today():%-d %B %Y}"
+        section = f"## `{name}.py`, {date}\n\n{machine()}\n\n{as_markdown(printed)}\n"
+        before = RESULTS.read_text(encoding="utf-8") if RESULTS.exists() else "# Results\n"
+        write(RESULTS, replaced(before, name, section))
     return True
 
 
@@ -50,17 +59,29 @@ def replaced(text: str, name: str, section: str) -> str:
     parts = re.split(r"(?m)^(?=## )", text)
     old = [number for number, part in enumerate(parts) if part.startswith(f"## `{name}.py`")]
     if old:
-        parts[old[0]] = section + "\n"
+        parts[old[0]] = section
         parts = [part for number, part in enumerate(parts) if number not in old[1:]]
     else:
-        parts.append(section + "\n")
+        parts.append(section)
     return "\n\n".join(part.strip() for part in parts if part.strip()) + "\n"
 
 
 def as_markdown(text: str) -> str:
-    """Tables as they are, with what stands around them; anything else as it was printed."""
-    text = text.strip()
-    return text if re.search(r"(?m)^\|", text) else f"```\n{text}\n```"
+    """Tables as they are, headings below that of the section, anything else as it was printed."""
+    blocks = []
+    for kind, group in groupby(text.rstrip().splitlines(), kind_of):
+        block = "\n".join(group).strip("\n")
+        if kind == "heading":
+            block = re.sub(r"(?m)^#+", "###", block)
+        if block.strip():
+            blocks.append(f"```\n{block}\n```" if kind == "text" else block)
+    return "\n\n".join(blocks)
+
+
+def kind_of(line: str) -> str:
+    if line.startswith("|"):
+        return "table"
+    return "heading" if re.match(r"#+ ", line) else "text"
 
 
 def machine() -> str:

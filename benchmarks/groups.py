@@ -54,6 +54,7 @@ def main() -> None:
     engines = [e for e in ENGINES if e == ENGINES[0] or importlib.util.find_spec("torch_pruning")]
     outcomes: dict[str, dict[str, Outcome]] = {}
     workers = {engine: Worker(engine) for engine in engines}
+    print("| network | " + " | ".join(engines) + " |\n" + "|---" * (1 + len(engines)) + "|")
     for name in options.only or names():
         outcomes[name] = {e: worker.run(name, options.limit) for e, worker in workers.items()}
         print("| " + " | ".join([name, *(_cell(o) for o in outcomes[name].values())]) + " |", flush=True)
