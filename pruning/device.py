@@ -39,8 +39,8 @@ class Device:
 
     @property
     def short(self) -> str:
-        """What it is, without its threads or memory."""
-        return self.label.partition(",")[0]
+        """What it is, without its maker, threads or memory."""
+        return self.label.partition(",")[0].removeprefix("NVIDIA ")
 
 
 @cache

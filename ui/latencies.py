@@ -38,9 +38,9 @@ class Setting:
 
     @property
     def words(self) -> str:
-        """For reading: batch 1, 1 thread, eager, CPU."""
-        threads = f"{self.threads} thread{'s' * (self.threads > 1)}"
-        return f"batch {self.batch_size}, {threads}, {self.way}, {self.place}"
+        """For reading: "batch 1, 1 thread, eager, CPU", or "batch 1, eager, H200"."""
+        threads = f", {self.threads} thread{'s' * (self.threads > 1)}" if self.place == "CPU" else ""
+        return f"batch {self.batch_size}{threads}, {self.way}, {self.place}"
 
 
 USUAL = Setting()
@@ -117,7 +117,7 @@ def peaks(model_id: str, recipe: Recipe, batch_size: int) -> tuple[Memory, Memor
 
 
 def _name(recipe: Recipe, setting: Setting) -> str:
-    return recipe.digest if setting == USUAL else f"{recipe.digest}, {setting.words}"
+    return recipe.digest if setting == USUAL else f"{recipe.digest}, {setting}"
 
 
 def _job_key(model_id: str, recipe: Recipe, setting: Setting) -> str:

@@ -36,7 +36,12 @@ def boot() -> st.Page:
     """Everything that comes before a page: look, session, navigation. The page to run."""
     page = navigation()
     cache.use_data_dir(data_dir_argument(sys.argv[1:]))
-    st.set_page_config(f"{page.title} · Pruning Explorer", page_icon=STATIC / "icon.png", layout="wide")
+    st.set_page_config(
+        f"{page.title} · Pruning Explorer",
+        page_icon=STATIC / "icon.png",
+        layout="wide",
+        initial_sidebar_state="collapsed",  # the device in it is seldom changed, and pages are wide
+    )
     state.session()
     state.mark_booted()
     dark = st.context.theme.type == "dark"
