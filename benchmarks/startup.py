@@ -4,9 +4,13 @@
 
 A server is started twice: the first start warms the disk cache and is printed but does not count. Targets:
 the first page within 6 s, a page switch within 0.5 s. "Drawn" is when the script is done and nothing on the
-page is stale or a placeholder; "all of it" is when every chart, graph and table is painted, in view or not.
+page is stale or a placeholder; "all" is when every chart, graph and table is painted, in view or not.
+The floor is what no app on these two libraries goes below: a process that only imports them, before and after
+the second start; the ratio says how often a time contains it.
+
 Switches are measured twice: after a rest on the page before, as a person takes it, and without one, while
-what that page started (such as a latency measurement) may still run.
+what that page started (such as a latency measurement) may still run. "First" is the first visit of that
+round; the others are medians of the visits after it.
 """
 
 from __future__ import annotations
@@ -14,9 +18,12 @@ from __future__ import annotations
 import argparse
 import os
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,6 +48,26 @@ ALL_OF_IT = """() => {
 PAINTED = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
 
 REST = 1.5  # seconds
+FLOOR = "import torch, streamlit"
+VISITS = ("drawn", "all", "first")
+
+
+@dataclass(frozen=True)
+class Start:
+    """Seconds from starting a server to the first heading, to a drawn page and to all of it."""
+
+    heading: float
+    drawn: float
+    all_of_it: float
+
+
+@dataclass(frozen=True)
+class Visits:
+    """Seconds of turning to one page: the first visit, and medians of later ones."""
+
+    first: float
+    drawn: float
+    all_of_it: float
 
 
 def main() -> int:
@@ -51,17 +78,24 @@ def main() -> int:
         print(NO_CHROMIUM, file=sys.stderr)
         return 2
     with chromium() as browser, tempfile.TemporaryDirectory() as folder:
-        print(f"first start (cold caches)   {_start(browser, Path(folder))[1]:6.2f} s")
-        heading, drawn, all_of_it = _start(browser, Path(folder), switches)
-        print(f"start to first heading      {heading:6.2f} s")
-        print(f"start to first page drawn   {drawn:6.2f} s   target 6.00 s; all of it {all_of_it:.2f} s")
+        cold, _ = _start(browser, Path(folder))
+        floors = [_floor()]
+        warm, rounds = _start(browser, Path(folder), switches)
+        floors += [_floor(), _floor()]
+    _print_start(cold, warm, statistics.median(floors))
+    _print_switches(rounds)
     print(f"other work on this machine: load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
     return 0
 
 
-def _start(browser: Browser, folder: Path, switches: int = 0) -> tuple[float, float, float]:
-    """Seconds from starting a server to the first heading, to a drawn page and to all of it; then measures
-    switches."""
+def _floor() -> float:
+    begin = time.perf_counter()
+    subprocess.run([sys.executable, "-c", FLOOR], check=True)
+    return time.perf_counter() - begin
+
+
+def _start(browser: Browser, folder: Path, switches: int = 0) -> tuple[Start, list[dict[str, Visits]]]:
+    """One start of the server; then switches between its pages, after a rest and without one."""
     begin = time.perf_counter()
     with serve(folder) as server:
         app = new_app(browser, server)
@@ -71,16 +105,14 @@ def _start(browser: Browser, folder: Path, switches: int = 0) -> tuple[float, fl
         app.ready()
         drawn = time.perf_counter() - begin
         _wait_for_all(app)
-        all_of_it = time.perf_counter() - begin
-        if switches:
-            for rest in (REST, 0.0):
-                _switch(app, switches, rest)
+        start = Start(heading, drawn, time.perf_counter() - begin)
+        rounds = [_switch(app, switches, rest) for rest in (REST, 0.0)] if switches else []
         app.page.context.close()
-    return heading, drawn, all_of_it
+    return start, rounds
 
 
-def _switch(app: App, switches: int, rest: float) -> None:
-    """Print the median times of turning to each page after a rest on another, the first visit apart."""
+def _switch(app: App, switches: int, rest: float) -> dict[str, Visits]:
+    """Turn to each page after a rest on another, once and then so many times."""
     times: dict[str, list[tuple[float, float]]] = {title: [] for title in PAGES.values()}
     for _ in range(switches + 1):
         for title in [*list(times)[1:], next(iter(times))]:
@@ -90,13 +122,35 @@ def _switch(app: App, switches: int, rest: float) -> None:
             _wait_for_all(app)
             times[title].append((drawn, time.perf_counter() - begin))
             time.sleep(rest)
-    print(f"after a rest of {rest:g} s on the page before:")
+    found = {}
     for title, (first, *later) in times.items():
         drawn, all_of_it = (statistics.median(values) for values in zip(*later, strict=True))
-        print(
-            f"switch to {title:17} {drawn:6.2f} s   target 0.50 s; all of it {all_of_it:.2f} s; "
-            f"first visit {first[0]:.2f} s"
-        )
+        found[title] = Visits(first[0], drawn, all_of_it)
+    return found
+
+
+def _print_start(cold: Start, warm: Start, floor: float) -> None:
+    print("| from `streamlit run` to | seconds | target | times the floor |\n|---|---|---|---|")
+    for what, seconds, target in (
+        (f"floor: `python -c '{FLOOR}'`", floor, ""),
+        ("first heading", warm.heading, ""),
+        ("first page drawn", warm.drawn, "6.00"),
+        ("all of it", warm.all_of_it, ""),
+        ("first page drawn, cold caches", cold.drawn, ""),
+    ):
+        print(f"| {what} | {seconds:.2f} | {target} | {seconds / floor:.1f} |")
+
+
+def _print_switches(rounds: Sequence[dict[str, Visits]]) -> None:
+    if not rounds:
+        return
+    rested, hurried = rounds
+    kinds = [f"{kind}, {rest}" for rest in (f"{REST:g} s rest", "no rest") for kind in VISITS]
+    print(f"\n| switch to (target 0.50 s drawn) | {' | '.join(kinds)} |\n{'|---' * (1 + len(kinds))}|")
+    for title in rested:
+        times = [f"{t:.2f}" for v in (rested[title], hurried[title]) for t in (v.drawn, v.all_of_it, v.first)]
+        print(f"| {title} | {' | '.join(times)} |")
+    print()
 
 
 def _wait_for_all(app: App) -> None:
