@@ -94,7 +94,8 @@ def machine() -> str:
     device = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
     processor = names[0] if names else platform.machine()
     versions = f"Python {platform.python_version()}, PyTorch {torch.__version__}"
-    return f"{processor}, {os.cpu_count()} cores{size}{device}; {versions}; load average {os.getloadavg()[0]:.1f}."
+    load = f"load average {os.getloadavg()[0]:.1f}"
+    return f"{processor}, {os.cpu_count()} cores{size}{device}; {versions}; {load}."
 
 
 def _read(path: str) -> str:
