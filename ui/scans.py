@@ -78,7 +78,7 @@ def start(
             structure=structure,
             scores=scores,
             seed=seed,
-            precise=QUICK_PRECISION,
+            precise=None if granularity == "layer" else QUICK_PRECISION,  # few points: exact is quick
             stop=job.stop,
         )
         for point in walk:
