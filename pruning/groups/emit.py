@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch.utils._pytree import tree_leaves, tree_map, tree_unflatten
 
+from pruning.groups.batch import Grows, for_any_batch
 from pruning.groups.find import trace
 from pruning.groups.record import UNCOUNTED, Call, Recording, Ref, record
 from pruning.groups.resize import kept_labels, placed, resized
@@ -111,7 +112,7 @@ class _Writer:
                 self._write(number, call)
         leaves, form = recording.result
         assert form is not None  # the pass ended
-        self.graph.output(tree_unflatten([self._argument(leaf, leaf) for leaf in leaves], form))
+        self.graph.output(tree_unflatten([self._argument(leaf) for leaf in leaves], form))
         self.graph.lint()
         graph = fx.GraphModule(self.root, self.graph, "PrunedGraph")
         for name, tensor in self.state.items():  # what the forward does not use, and second names
@@ -138,7 +139,9 @@ class _Writer:
         other_function, others = self.second.calls[number]
         if function is not other_function or args.keys() != others.keys():
             raise NoGraph("a call depends on the size of the batch")
-        given = {name: self._argument(value, others[name]) for name, value in args.items()}
+        images = self.first.recording.batch
+        alike = {name: for_any_batch(value, others[name], images) for name, value in args.items()}
+        given = {name: self._argument(value) for name, value in alike.items()}
         if call.op == UNCOUNTED:  # the tensor itself, so that gradients flow
             self.nodes.update({ref: given["self"] for ref in call.outputs if ref is not None})
             return
@@ -151,31 +154,23 @@ class _Writer:
                     self.graph.call_function(operator.getitem, (node, place)) if several else node
                 )
 
-    def _argument(self, value: Any, other: Any) -> Any:
+    def _argument(self, value: Any) -> Any:
         if isinstance(value, (list, tuple)):
-            if not isinstance(other, (list, tuple)) or len(value) != len(other):
-                raise NoGraph("a list depends on the size of the batch")
-            return [self._argument(a, b) for a, b in zip(value, other, strict=True)]
+            return [self._argument(item) for item in value]
         if isinstance(value, Ref):
-            return self._tensor(value, other)
-        if type(value) is int and type(other) is int and value != other:
-            return self._growing(value, other)
-        if value != other:
-            raise NoGraph("a value depends on the size of the batch")
-        return value
+            return self._tensor(value)
+        return self._growing(value) if isinstance(value, Grows) else value
 
-    def _growing(self, value: int, other: int) -> fx.Node:
+    def _growing(self, value: Grows) -> fx.Node:
         """An integer that grows with the batch: a multiple of it, and a rest."""
-        size, more = self.first.recording.batch, self.second.recording.batch
-        slope, remainder = divmod(other - value, more - size)
-        if remainder or self._batch is None:
-            raise NoGraph("a size depends on the batch otherwise than in proportion")
-        scaled = self.graph.call_function(operator.mul, (self._batch, slope))
-        return self.graph.call_function(operator.add, (scaled, value - slope * size))
+        if self._batch is None:
+            raise NoGraph("a size depends on the batch, and no input has one")
+        scaled = self.graph.call_function(operator.mul, (self._batch, value.slope))
+        return self.graph.call_function(operator.add, (scaled, value.rest))
 
-    def _tensor(self, ref: Ref, other: Ref) -> fx.Node:
+    def _tensor(self, ref: Ref) -> fx.Node:
         if ref not in self.nodes:
-            info, twin = (v.recording.tensors[r.index] for v, r in ((self.first, ref), (self.second, other)))
+            info, twin = (version.recording.tensors[ref.index] for version in (self.first, self.second))
             if info.parameter is not None:
                 self.nodes[ref] = self._attribute(info.parameter, self.tensors[info.parameter])
             else:

@@ -11,13 +11,16 @@ import torch
 from torch import Tensor, nn
 
 from pruning.groups import Structure
+from pruning.groups.batch import for_any_batch
 from pruning.groups.find import trace
 from pruning.groups.record import Call, Recording, Ref, record
 from pruning.groups.resize import Kept, kept_labels, resized, resizes
 from pruning.groups.tracer import Tracer
-from pruning.masks import cut, survivors
+from pruning.masks import cut, named_tensors, survivors
 from pruning.replay.rewrite import Rewrite
-from pruning.replay.steps import Grows, NotReplayable, State, Step, run_steps
+from pruning.replay.steps import NotReplayable, State, Step, run_steps
+
+_FEW = 2  # images of the first recording; a batch of one may be squeezed away or take a path of its own
 
 
 @dataclass(frozen=True)
@@ -28,13 +31,11 @@ class Version:
         steps: all of them, those that differ from the whole network's and those that do not.
         values: parameters, buffers, constants, and what is computed of them alone.
         start: the first step that differs or reads what differs.
-        end: no step from here on does; tensors then have their old sizes again.
     """
 
     steps: Sequence[Step]
     values: Mapping[Ref, Tensor]
     start: int
-    end: int
 
 
 class Program:
@@ -55,13 +56,13 @@ class Program:
 
     def __init__(self, module: nn.Module, x: Tensor, structure: Structure | None) -> None:
         self.structure = structure
-        few, more = (_Recorded(module, torch.cat([x[:1]] * n), structure) for n in (2, 3))
+        few, more = (_Recorded(module, torch.cat([x[:1]] * n), structure) for n in (_FEW, _FEW + 1))
         if [call.op for call in few.calls] != [call.op for call in more.calls]:
             raise NotReplayable("its operations depend on the number of images")
         self._recorded = few, more
         recording = few.recording
         self.input, self.output = recording.inputs[0], recording.outputs[0]
-        named = {**dict(module.named_parameters()), **dict(module.named_buffers())}
+        named = named_tensors(module)
         self._refs: dict[str, list[Ref]] = {}  # parameter or buffer -> what stands for it
         self._constants: dict[Ref, Tensor] = {}
         for index, info in enumerate(recording.tensors):
@@ -97,13 +98,12 @@ class Program:
         fixed, steps = (self._fixed, self.steps) if not keep else self._resized(keep)
         changed = {ref for name in tensors for ref in self._refs[name]}
         values = self._computed(tensors, fixed, changed)
-        differ = [
+        differ = (
             number
             for number, (step, own) in enumerate(zip(steps, self.steps, strict=True))
             if step is not own or not changed.isdisjoint(step.reads)
-        ]
-        none = len(steps)
-        return Version(steps, values, min(differ, default=none), max(differ, default=none - 1) + 1)
+        )
+        return Version(steps, values, next(differ, len(steps)))
 
     def start(self, groups: Iterable[str] = (), names: Iterable[str] = ()) -> int:
         """The first step that pruning some groups, or masking some parameters, touches."""
@@ -191,7 +191,10 @@ class Program:
         )
         if function is not twin or args.keys() != others.keys():
             raise NotReplayable("an operation of it depends on the number of images")
-        return function, {name: _open(value, others[name]) for name, value in args.items()}
+        try:
+            return function, {name: for_any_batch(value, others[name], _FEW) for name, value in args.items()}
+        except ValueError as reason:
+            raise NotReplayable(str(reason)) from None
 
     def _first_uses(self) -> dict[str, int]:
         """Parameter or buffer -> the first step that depends on it; only those that one depends on."""
@@ -242,21 +245,6 @@ def _decides_by_data(recording: Recording) -> bool:
             return True
         dynamic.update(ref for ref in call.outputs if ref is not None)
     return False
-
-
-def _open(value: Any, other: Any) -> Any:
-    """An argument as it is for any number of images, from the arguments for two and for three."""
-    if isinstance(value, (list, tuple)):
-        if not isinstance(other, (list, tuple)) or len(value) != len(other):
-            raise NotReplayable("a list in it depends on the number of images")
-        return [_open(a, b) for a, b in zip(value, other, strict=True)]
-    if isinstance(value, Ref) and isinstance(other, Ref):
-        return value
-    if type(value) is int and type(other) is int and value != other:
-        return Grows(other - value, value - 2 * (other - value))
-    if value != other:
-        raise NotReplayable("a value in it depends on the number of images")
-    return value
 
 
 def _done_with(steps: Sequence[Step], output: Ref) -> list[tuple[Ref, ...]]:

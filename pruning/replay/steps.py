@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
+from pruning.groups.batch import Grows
 from pruning.groups.record import Ref
 
 State = dict[Ref, Tensor]
@@ -17,14 +18,6 @@ State = dict[Ref, Tensor]
 
 class NotReplayable(Exception):
     """The recorded operations cannot stand for the network; in words, as the end of "because ..."."""
-
-
-@dataclass(frozen=True)
-class Grows:
-    """An integer of a recorded call that grows with the number of images: slope * images + rest."""
-
-    slope: int
-    rest: int
 
 
 @dataclass(frozen=True)
@@ -119,7 +112,7 @@ def _filled(value: Any, get: Callable[[Ref], Tensor], images: int) -> Any:
     if isinstance(value, Ref):
         return get(value)
     if isinstance(value, Grows):
-        return value.slope * images + value.rest
+        return value.at(images)
     if isinstance(value, (list, tuple)):
         return [_filled(item, get, images) for item in value]
     return value
