@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
-
-import torch
-from torch import Tensor
 
 from pruning.groups.record import Ref
+from pruning.replay.onednn import convolved
 from pruning.replay.steps import Step
-
-aten = torch.ops.aten
 
 
 @dataclass(frozen=True)
@@ -79,29 +74,6 @@ def fuse(steps: Sequence[Step], fusions: Sequence[Fusion]) -> list[Step]:
     return [step for number, own in enumerate(steps) if (step := made.get(number, own)) is not None]
 
 
-def convolved(
-    x: Tensor,
-    weight: Tensor,
-    bias: Tensor | None,
-    other: Tensor | None,
-    relu: bool,
-    stride: list[int],
-    padding: list[int],
-    dilation: list[int],
-    groups: int,
-) -> Tensor:
-    """x (images, in, H, W) convolved by weight (out, in, h, w), plus `other`; then a ReLU if wanted."""
-    if _onednn is not None and x.dtype == weight.dtype == torch.float32 and x.device.type == "cpu":
-        settings = (padding, stride, dilation, groups)
-        if other is None:
-            return _onednn(x, weight, bias, *settings, "relu" if relu else "none", [], "")
-        other = other.contiguous(memory_format=torch.channels_last)
-        return _onednn.binary(x, other, weight, bias, *settings, "add", 1.0, "relu" if relu else None, [], "")
-    out = aten.convolution.default(x, weight, bias, stride, padding, dilation, False, [0, 0], groups)
-    out = out if other is None else out + other
-    return out.relu_() if relu else out
-
-
 def _convolves(step: Step, shapes: Sequence[tuple[int, ...]]) -> bool:
     """Whether it is a convolution of images, not transposed."""
     if _op(step) != "convolution" or step.outputs[0] is None or step.values[6]:
@@ -121,13 +93,3 @@ def _added(step: Step, one: Ref | None, shapes: Sequence[tuple[int, ...]]) -> Re
 
 def _op(step: Step) -> str:
     return getattr(step.function, "_opname", "")
-
-
-def _onednn_convolution() -> Callable[..., Any] | None:
-    """Operations that PyTorch has for its own compiler; None where it was built without oneDNN."""
-    if not torch.backends.mkldnn.is_available():
-        return None
-    return getattr(torch.ops.mkldnn, "_convolution_pointwise", None)
-
-
-_onednn: Any = _onednn_convolution()

@@ -8,18 +8,18 @@ any more. `benchmarks/scan.py` tells what that gains.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from pruning.groups.record import Call, Recording, Ref
 from pruning.groups.resize import placed
 from pruning.replay.fuse import find_fusions, fuse
+from pruning.replay.onednn import linear
 from pruning.replay.steps import InPlace, NotReplayable, Step
 
 aten = torch.ops.aten
@@ -231,27 +231,6 @@ def folded_bias(
 def _factor(scale: Tensor | None, variance: Tensor, eps: float) -> Tensor:
     factor = (variance.double() + eps).rsqrt()
     return factor if scale is None else factor * scale.double()
-
-
-def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """x (rows, in) times weight (out, in), by oneDNN where it can: on AMD processors twice as fast as MKL."""
-    fits = x.dtype == weight.dtype == torch.float32 and x.device.type == "cpu" and x.numel() > 0
-    if _onednn is not None and fits:
-        return _onednn(x.contiguous(), weight, bias, "none", [], "")
-    return functional.linear(x, weight, bias)
-
-
-def _onednn_linear() -> Callable[..., Tensor] | None:
-    """An operation that PyTorch has for its own compiler; None where it was built without oneDNN."""
-    if not torch.backends.mkldnn.is_available():
-        return None
-    try:
-        return torch.ops.mkldnn._linear_pointwise.default
-    except AttributeError:
-        return None
-
-
-_onednn = _onednn_linear()
 
 
 def _overwriting(
