@@ -53,7 +53,6 @@ class Stream:
         except ValueError as error:
             raise NotReplayable(str(error)) from error
         check_answers(self.program, module, [x])
-        self.structure = structure
         self.footprint = measure_footprint(self.program, x)
         self.images = max(1, budget // max(self.footprint.live))  # in one pass
 

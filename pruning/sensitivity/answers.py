@@ -127,7 +127,7 @@ class Answers:
     def _slow(self, x: Tensor, target: Target, kept: int, known: Modules | None) -> Tensor:
         keep = target.mask(kept)
         if target.group and target.group.grade == "statistics":
-            return _run(self._smaller(target, keep), x)
+            return run_whole(self._smaller(target, keep), x)
         if target.block or known is None:
             return self._whole(x, target, keep)
         changed = sorted({name.rpartition(".")[0] for name in target.tensors})
@@ -137,7 +137,7 @@ class Answers:
     @torch.inference_mode()
     def _whole(self, x: Tensor, target: Target, keep: Tensor) -> Tensor:
         with self._pruned(target, keep) as working:
-            return _run(working, x)
+            return run_whole(working, x)
 
     @contextmanager
     def _pruned(self, target: Target, keep: Tensor) -> Iterator[nn.Module]:
@@ -177,7 +177,8 @@ def _change(target: Target, kept: int) -> Change:
     return Change(keep={target.key: mask}) if target.group else Change(masks={target.weight: mask})
 
 
-def _run(module: nn.Module, x: Tensor) -> Tensor:
+def run_whole(module: nn.Module, x: Tensor) -> Tensor:
+    """Outputs (images, classes) of a network in eval mode, in pieces of a usual size."""
     with evaluating(module):
         return torch.cat([module(piece) for piece in x.split(_PLAIN_BATCH)])
 
@@ -189,6 +190,3 @@ def _undecided(outputs: Tensor) -> Tensor:
     tie = _TIE if outputs.device.type == "cpu" else _TIE_GPU
     near = outputs.amax(1, keepdim=True) - tie * outputs.abs().amax(1, keepdim=True)
     return ((outputs >= near).sum(1) > 1).nonzero().flatten()
-
-
-__all__ = ["Answers", "Wanted", "Way"]

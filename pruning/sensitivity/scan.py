@@ -7,9 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor, nn
 
 from pruning.criteria import CRITERIA
+from pruning.device import device_of
 from pruning.evaluate import split_batches
 from pruning.groups import find_structure
 from pruning.groups.choices import DEFAULT
@@ -156,9 +158,9 @@ def iter_scan(
     }
     points = [point for point in known.points if point.ratio in wanted] if known else []
     stop = stop or threading.Event()
-    return Walk(
-        module, targets, tuple(batches), about, stop, points, structure, tuple(example_inputs), precise
-    )
+    x, y = (torch.cat(parts) for parts in zip(*batches, strict=True))
+    x = x.to(device_of(module))
+    return Walk(module, targets, x, y, about, stop, points, structure, tuple(example_inputs), precise)
 
 
 def _check(ratios: Sequence[float], split: str, granularity: Granularity, criterion: str) -> None:

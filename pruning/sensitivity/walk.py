@@ -13,10 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pruning.device import device_of
-from pruning.evaluate import Batch, evaluating, predicted, wilson
+from pruning.evaluate import NO_CLASS, predicted, wilson
 from pruning.sensitivity.adaptive import Adaptive, Precise
-from pruning.sensitivity.answers import Answers, Wanted, Way
+from pruning.sensitivity.answers import Answers, Wanted, Way, run_whole
 from pruning.sensitivity.result import Measured, Scan, ScanPoint
 from pruning.sensitivity.targets import Target
 
@@ -46,7 +45,8 @@ class Outcome:
         """From outputs (n, classes) and true classes (n,)."""
         outputs = outputs.cpu()
         loss = functional.cross_entropy(outputs.double(), y, reduction="sum").item()
-        return cls(predicted(outputs) == y, loss, int(outputs.isnan().any(1).sum()))
+        found = predicted(outputs)
+        return cls(found == y, loss, int((found == NO_CLASS).sum()))
 
     def __add__(self, other: Outcome) -> Outcome:
         right = torch.cat([self.right, other.right])
@@ -71,7 +71,8 @@ class Walk:
     Args:
         module: the whole network; never changed.
         targets: what is pruned, one at a time.
-        batches: all images.
+        x: (n, ...) all images, on the network's device.
+        y: (n,) their classes, on the CPU.
         about: what the scan will say of itself.
         stop: ends the walk early when set.
         points: known before; those that are not of this scan are dropped.
@@ -82,7 +83,8 @@ class Walk:
 
     module: nn.Module
     targets: Sequence[Target]
-    batches: Sequence[Batch]
+    x: Tensor
+    y: Tensor
     about: dict
     stop: threading.Event
     points: list[ScanPoint] = field(default_factory=list)
@@ -92,12 +94,10 @@ class Walk:
 
     def __post_init__(self) -> None:
         self.images = 0  # evaluated so far, the whole network's apart
-        self._y = torch.cat([y for _, y in self.batches])
-        sizes = {target.key: target.size for target in self.targets}
         before, self.points = self.points, []
         for point in before:
             exact = self.precise is not None or point.sample is None
-            if exact and sizes.get(point.key) == point.size and point.how not in ("between", "beyond"):
+            if exact and self._sizes.get(point.key) == point.size and point.how not in ("between", "beyond"):
                 self._put(point)
 
     @property
@@ -153,7 +153,7 @@ class Walk:
             for target in self.targets
         ]
         wanted = [(target, counts) for target, counts in wanted if counts]
-        size = len(wanted) if len(self._y) <= self._answers.images else -(-len(wanted) // SECTIONS)
+        size = len(wanted) if len(self.y) <= self._answers.images else -(-len(wanted) // SECTIONS)
         for begin in range(0, len(wanted), max(1, size)):
             for target, kept, outcome in self._outcomes(None, wanted[begin : begin + size]):
                 for ratio in self._ratios(target, kept):
@@ -187,7 +187,7 @@ class Walk:
 
     def _outcomes(self, images: Tensor | None, wanted: Wanted) -> Iterator[tuple[Target, int, Outcome]]:
         """What versions answer on some images (None = all); nothing more once the walk was stopped."""
-        x, y = (self._x, self._y) if images is None else (self._x[images], self._y[images])
+        x, y = (self.x, self.y) if images is None else (self.x[images], self.y[images])
         sums: dict[Place, Outcome] = {}
         pieces = list(zip(x.split(self._answers.images), y.split(self._answers.images), strict=True))
         for number, (part, truth) in enumerate(pieces):
@@ -212,7 +212,7 @@ class Walk:
                 found, outcome = adaptive.estimate(target.key, ratios[0]), sums.get((target.key, kept))
                 if found is None:
                     continue
-                whole = found.how == "measured" and outcome is not None and len(outcome.right) == len(self._y)
+                whole = found.how == "measured" and outcome is not None and len(outcome.right) == len(self.y)
                 for ratio in ratios:
                     point = ScanPoint.estimated(
                         found,
@@ -220,7 +220,7 @@ class Walk:
                         ratio=ratio,
                         kept=kept,
                         size=target.size,
-                        total=len(self._y),
+                        total=len(self.y),
                         loss=outcome.measured.loss if whole and outcome else None,
                         invalid=outcome.invalid if outcome else 0,
                     )
@@ -246,19 +246,15 @@ class Walk:
 
     @cached_property
     def _answers(self) -> Answers:
-        return Answers(self.module, self.structure, self.inputs, self._x, self.targets)
-
-    @cached_property
-    def _x(self) -> Tensor:
-        return torch.cat([x for x, _ in self.batches]).to(device_of(self.module))
+        return Answers(self.module, self.structure, self.inputs, self.x, self.targets)
 
     @cached_property
     def _whole(self) -> tuple[Outcome, Tensor]:
         """What the network itself answers, and (n,) its highest output less the second highest."""
-        with evaluating(self.module), torch.inference_mode():
-            outputs = torch.cat([self.module(part).cpu() for part in self._x.split(256)])
+        with torch.inference_mode():
+            outputs = run_whole(self.module, self.x).cpu()
         best = outputs.topk(min(2, outputs.shape[1]), dim=1).values
-        return Outcome.of(outputs, self._y), best[:, 0] - best[:, -1]
+        return Outcome.of(outputs, self.y), best[:, 0] - best[:, -1]
 
     @cached_property
     def _sizes(self) -> dict[str, int]:
