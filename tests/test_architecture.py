@@ -92,7 +92,7 @@ def test_jobs_know_no_streamlit() -> None:
 
 
 def test_the_engine_stays_light_to_import() -> None:
-    heavy = "('streamlit', 'plotly', 'pandas', 'sklearn', 'captum', 'torchinfo', 'matplotlib')"
+    heavy = "('streamlit', 'plotly', 'pandas', 'sklearn', 'captum', 'torchinfo', 'matplotlib', 'sqlalchemy')"
     code = f"import sys, pruning; print(*[name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
