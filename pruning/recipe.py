@@ -6,8 +6,9 @@ import hashlib
 from itertools import pairwise
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, Field, model_validator
 
+from pruning.documents import FROZEN, read_json
 from pruning.groups.choices import Choices, Heads, Norms
 from pruning.sparsity import parse
 from pruning.sparsity.n_of_m import read_spelled
@@ -42,7 +43,7 @@ class Rule(BaseModel):
             says how many they are, and no criterion, scope or multiple has a say. Empty = by the criterion.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = FROZEN
 
     ratio: Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
     granularity: Granularity = "channel"
@@ -94,7 +95,7 @@ class Recipe(BaseModel):
         version: of this file format.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = FROZEN
 
     rules: dict[str, Rule] = Field(default_factory=dict)
     scope: Scope = "layer"
@@ -121,22 +122,10 @@ class Recipe(BaseModel):
         Raises:
             ValueError: one sentence saying what is wrong and where.
         """
-        if len(text) > MAX_JSON_CHARS:
-            raise ValueError(f"The recipe has {len(text):,} characters; at most {MAX_JSON_CHARS:,} are read.")
-        try:
-            return cls.model_validate_json(text)
-        except ValidationError as error:
-            first = error.errors(include_url=False, include_input=False)[0]
-            where = " > ".join(str(part)[:80] for part in first["loc"]) or "the file"
-            raise ValueError(f"The recipe is not valid at {where}: {_sentence(first['msg'])}") from None
+        return read_json(cls, text, "recipe", MAX_JSON_CHARS)
 
     @property
     def digest(self) -> str:
         """Sixteen hexadecimal digits that name this recipe, independent of the order of its rules."""
         canonical = self.model_copy(update={"rules": dict(sorted(self.rules.items()))})
         return hashlib.sha256(canonical.model_dump_json().encode()).hexdigest()[:16]
-
-
-def _sentence(message: str) -> str:
-    """A message of pydantic, without the words that it puts before one of ours."""
-    return f"{message.removeprefix('Value error, ').rstrip('.')}."

@@ -11,24 +11,21 @@ from statistics import median
 from typing import Annotated, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 from torch import Tensor, nn
 
 from pruning.cost import CostModel
+from pruning.documents import FROZEN, Count, Seconds, read_json
 from pruning.groups import Structure, find_structure
 from pruning.latency.clock import clock_for
 from pruning.latency.timing import FEWEST, Turns, Way, median_interval, quartiles
 from pruning.latency.turns import check_positive, measuring, ready, take_turns, to_batch
 from pruning.layers import duplicate
-from pruning.sensitivity.result import read_json
 from pruning.shrink import shrink_by_keep
 
 STEP = 0.02  # one more channel costs a step if the forward then takes at least 2 % longer
 FEW = 16  # channels up to which every count is measured
 MOST = 32  # multiples that are measured at most
-FROZEN = ConfigDict(frozen=True, extra="forbid", strict=True)
-Count = Annotated[int, Field(ge=0)]
-Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Ratio = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 

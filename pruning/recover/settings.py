@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, model_validator
 
+from pruning.documents import FROZEN, Share, read_json
 from pruning.recipe import MAX_JSON_CHARS, Recipe
 
 MOST_EPOCHS = 10_000
 
-_Share = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
 _Positive = Annotated[float, Field(gt=0.0, le=1e6, allow_inf_nan=False)]
 _Strength = Annotated[float, Field(ge=0.0, le=1e6, allow_inf_nan=False)]
 _Epochs = Annotated[int, Field(ge=0, le=MOST_EPOCHS)]
@@ -19,7 +19,7 @@ _Name = Annotated[str, Field(min_length=1, max_length=64)]
 
 
 class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = FROZEN
 
 
 class Pruning(_Frozen):
@@ -79,7 +79,7 @@ class Fit(_Frozen):
     optimizer: Literal["sgd", "adamw"] = "adamw"
     lr: _Positive = 1e-3
     lr_schedule: _Name = "cosine"
-    warmup: _Share = 0.05
+    warmup: Share = 0.05
     layer_lr: dict[str, Annotated[float, Field(ge=0.0, le=1000.0, allow_inf_nan=False)]] = Field(
         default_factory=dict
     )
@@ -121,7 +121,7 @@ class Teach(_Frozen):
         layers: modules whose outputs are matched; empty = chosen, one for each resolution.
     """
 
-    weight: _Share = 0.5
+    weight: Share = 0.5
     temperature: Annotated[float, Field(gt=0.0, le=100.0, allow_inf_nan=False)] = 4.0
     hints: _Strength = 0.0
     layers: Annotated[tuple[str, ...], Field(strict=False, max_length=64)] = ()
@@ -179,17 +179,7 @@ class Recovery(_Frozen):
         Raises:
             ValueError: one sentence saying what is wrong and where.
         """
-        if len(text) > MAX_JSON_CHARS:
-            raise ValueError(
-                f"The settings have {len(text):,} characters; at most {MAX_JSON_CHARS:,} are read."
-            )
-        try:
-            return cls.model_validate_json(text)
-        except ValidationError as error:
-            first = error.errors(include_url=False, include_input=False)[0]
-            where = " > ".join(str(part)[:80] for part in first["loc"]) or "the file"
-            message = first["msg"].removeprefix("Value error, ").rstrip(".")
-            raise ValueError(f"The settings are not valid at {where}: {message}.") from None
+        return read_json(cls, text, "settings file", MAX_JSON_CHARS)
 
     @property
     def digest(self) -> str:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel
 
+from pruning.documents import FROZEN, Count, Finite, Share
 from pruning.evaluate import wilson
 from pruning.sensitivity.adaptive import Estimate, How
-
-Share = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
-Count = Annotated[int, Field(ge=0)]
-FROZEN = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
 class Measured(BaseModel):
@@ -29,7 +26,7 @@ class Measured(BaseModel):
 
     accuracy: Share
     interval: tuple[Share, Share]
-    loss: Annotated[float, Field(allow_inf_nan=False)] | None
+    loss: Finite | None
     invalid: Count = 0
 
 

@@ -5,20 +5,15 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Annotated, Literal, Self, TypeVar
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, Field, field_validator, model_validator
 
+from pruning.documents import FROZEN, Share, read_json
 from pruning.groups.choices import Choices, Heads, Norms
 from pruning.recipe import Granularity
 from pruning.sensitivity.adaptive import Precise
-from pruning.sensitivity.point import FROZEN, Count, Measured, ScanPoint, Share
-
-__all__ = ["FROZEN", "Count", "Measured", "Scan", "ScanPoint", "Share", "read_json"]
-
-MAX_JSON_CHARS = 64_000_000  # a scan of 1,000 keys at 20 ratios is 4 MB
-
-T = TypeVar("T", bound=BaseModel)
+from pruning.sensitivity.point import Measured, ScanPoint
 
 
 class Scan(BaseModel):
@@ -199,24 +194,6 @@ class Scan(BaseModel):
                 break
             best = point.ratio
         return best
-
-
-def read_json(kind: type[T], text: str, name: str) -> T:
-    """Validate a result that was kept as JSON.
-
-    Raises:
-        ValueError: one sentence saying what is wrong and where.
-    """
-    if len(text) > MAX_JSON_CHARS:
-        raise ValueError(f"The {name} has {len(text):,} characters; at most {MAX_JSON_CHARS:,} are read.")
-    try:
-        return kind.model_validate_json(text)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = " > ".join(str(part)[:80] for part in first["loc"]) or "the file"
-        raise ValueError(
-            f"The {name} is not valid at {where}: {first['msg'].removeprefix('Value error, ')}."
-        ) from None
 
 
 def _read_off(ratios: list[float], values: list[float], ratio: float) -> float:

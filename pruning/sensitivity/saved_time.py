@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from typing import Annotated, Literal
+from typing import Literal
 
 import torch
-from pydantic import BaseModel, Field
+from pydantic import BaseModel
 from torch import Tensor, nn
 
+from pruning.documents import FROZEN, Count, Finite, Seconds, Share, read_json
 from pruning.groups import Group, Structure, find_structure
 from pruning.latency import FEWEST, Timing, measure_latency
 from pruning.plan import kept_count
-from pruning.sensitivity.point import FROZEN, Count, Share
-from pruning.sensitivity.result import read_json
 from pruning.shrink import shrink_by_keep
-
-Seconds = Annotated[float, Field(allow_inf_nan=False)]
 
 
 class LatencyPoint(BaseModel):
@@ -42,8 +39,8 @@ class LatencyPoint(BaseModel):
     kept: Count
     size: Count
     dense: Seconds
-    saved: Seconds
-    interval: tuple[Seconds, Seconds]
+    saved: Finite
+    interval: tuple[Finite, Finite]
     turns: Count
     warning: str = ""
 
