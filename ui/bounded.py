@@ -11,6 +11,8 @@ from typing import Any, ParamSpec, TypeVar
 
 from torch import Tensor, nn
 
+from pruning.held import blocks_of
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -112,8 +114,7 @@ def bytes_of(value: Any) -> int:
 def _blocks(value: Any, seen: dict[int, int]) -> dict[int, int]:
     """Address of a block of memory (or of an object) -> its bytes."""
     if isinstance(value, Tensor):
-        storage = value.untyped_storage()
-        seen[storage.data_ptr()] = storage.nbytes()
+        seen.update(blocks_of([value]))
     elif id(value) not in seen:
         seen[id(value)] = _own(value)
         for part in _parts(value):

@@ -13,6 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from pruning.evaluate import evaluating
+from pruning.held import held_bytes
 from pruning.latency.turns import check_positive, to_batch
 
 
@@ -73,7 +74,7 @@ def _allocated(
     torch.cuda.reset_peak_memory_stats(device)
     module(*inputs)
     torch.cuda.synchronize(device)
-    held = sum({x.untyped_storage()._cdata: x.untyped_storage().nbytes() for x in always}.values())
+    held = held_bytes(always)
     peak = held + torch.cuda.max_memory_allocated(device) - before
     return Memory(peak, held, len(inputs[0]), "allocator")
 

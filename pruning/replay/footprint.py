@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
 from torch import Tensor
 
-from pruning.groups.record import Ref
+from pruning.held import held_bytes
 from pruning.latency.clock import clock_on
 from pruning.replay.program import Program
 from pruning.replay.steps import State
@@ -48,21 +48,14 @@ def measure_footprint(program: Program, x: Tensor) -> Footprint:
     program.run(program.begin(x), len(x))
     state: State = program.begin(x)
     clock, marks = clock_on(x.device), []
-    live, largest = [_bytes(state) // len(x)], 0
+    live, largest = [held_bytes(state.values()) // len(x)], 0
     for number, step in enumerate(program.steps):
         begin = clock.mark()
         state = program.run(state, len(x), number, number + 1)
         marks.append((begin, clock.mark()))
         made = [state[ref] for ref in step.outputs if ref in state]
         largest = max([largest, *(tensor.nbytes // len(x) for tensor in made)])
-        live.append(_bytes(state) // len(x))
+        live.append(held_bytes(state.values()) // len(x))
     clock.settle()
     seconds = accumulate((clock.between(*pair) for pair in marks), initial=0.0)
     return Footprint(list(seconds), live, largest)
-
-
-def _bytes(state: Mapping[Ref, Tensor]) -> int:
-    """Memory of tensors, what they share counted once."""
-    return sum(
-        {t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in state.values()}.values()
-    )

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from pruning.evaluate import Batch
 from pruning.groups import Structure
+from pruning.held import held_bytes
 from pruning.replay.check import check_answers
 from pruning.replay.cuts import choose_cuts
 from pruning.replay.footprint import measure_footprint
@@ -58,9 +59,7 @@ class Replay:
     def kept_bytes(self) -> int:
         """Memory of the activations that are kept now, what they share counted once."""
         with self._lock:
-            tensors = [tensor for _, state in self._kept.values() for tensor in state.values()]
-        storages = {t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in tensors}
-        return sum(storages.values())
+            return held_bytes(tensor for _, state in self._kept.values() for tensor in state.values())
 
     def network(self, keep: Mapping[str, Tensor], weights: Mapping[str, Tensor] | None = None) -> nn.Module:
         """A network that answers, on the known batches alone, as the pruned one does.
