@@ -80,11 +80,17 @@ def test_dependencies_point_one_way(part: str) -> None:
 
 @pytest.mark.parametrize(
     ("prefix", "owner"),
-    [("session_state", "ui/state.py"), ("query_params", "ui/state.py"), ("cache_", "ui/cache.py")],
+    [("session_state", "ui/state.py"), ("query_params", "ui/state.py"), ("cache_", "ui/cache/keeping.py")],
 )
 def test_each_store_has_one_user(prefix: str, owner: str) -> None:
     users = {name_of(path) for path in SOURCES if attributes(path, prefix)}
     assert users == {owner}
+
+
+def test_only_the_cache_looks_into_itself() -> None:
+    """Everybody else says `cache.model`, whichever file has it; none can cache in secret."""
+    users = {path for path in SOURCES for module in imported(path) if module.startswith("ui.cache.")}
+    assert {path.parent.relative_to(ROOT).as_posix() for path in users} == {"ui/cache"}
 
 
 def test_jobs_know_no_streamlit() -> None:

@@ -25,13 +25,13 @@ def moves(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Two devices; the names of those that networks were moved to."""
     monkeypatch.setattr(device, "devices", lambda: (Device("cpu", "CPU, 2 threads"), SECOND))
     seen: list[str] = []
-    move = cache.on_device
+    move = device.on_device
 
     def noted(loaded: Any, name: str) -> Any:
         seen.append(name)
         return move(loaded, name)
 
-    monkeypatch.setattr(cache, "on_device", noted)
+    monkeypatch.setattr("ui.cache.networks.on_device", noted)
     return seen
 
 
