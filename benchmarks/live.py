@@ -26,6 +26,7 @@ from statistics import median, quantiles
 from time import perf_counter
 
 import torch
+from _plain import accuracy
 from torch import Tensor, nn
 
 from pruning.criteria import score_groups
@@ -132,8 +133,7 @@ def plainly(module: nn.Module, plan: Plan, batches: Sequence[Batch]) -> float:
     tensors = named_tensors(pruned)
     for key, keep in plan.channels.items():
         zero_units(tensors, plan.structure.group(key), keep)
-    right = sum(int((pruned(x).argmax(1) == y).sum()) for x, y in batches)
-    return right / sum(len(y) for _, y in batches)
+    return accuracy(pruned, batches)
 
 
 def cells(edits: Sequence[Edit]) -> str:

@@ -30,6 +30,7 @@ from time import perf_counter, process_time
 from typing import TypeVar
 
 import torch
+from _plain import accuracy
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -213,12 +214,6 @@ def plain_scan(module: nn.Module, batches: Sequence[Batch], places: Sequence[tup
             weight.view(-1)[smallest] = 0
         found[layer, ratio] = accuracy(pruned, batches)
     return found
-
-
-@torch.no_grad()
-def accuracy(module: nn.Module, batches: Sequence[Batch]) -> float:
-    right = sum(int((module(x).argmax(1) == y).sum()) for x, y in batches)
-    return right / sum(len(y) for _, y in batches)
 
 
 def suffixes(module: nn.Module, places: Sequence[tuple[str, float]], x: Tensor) -> float:
