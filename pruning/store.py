@@ -9,13 +9,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import platform
 import re
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from torch import nn
@@ -43,6 +44,23 @@ def cache_dir() -> Path:
     else:
         base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return base / "pruning-explorer"
+
+
+def digest(*parts: Any) -> str:
+    """Name a result by all that decides it.
+
+    Args:
+        parts: plain values that JSON can write, in an order that is always the same.
+    Returns:
+        32 hexadecimal digits; others after `FORMAT` was raised.
+    """
+    return hashlib.sha256(json.dumps([FORMAT, *parts]).encode()).hexdigest()[:32]
+
+
+def machine() -> tuple[str, str, int]:
+    """What names this machine in the `digest` of a result that holds only here, such as a time: its name in
+    the network, its kind of processor and the number of its cores."""
+    return platform.node(), platform.machine(), os.cpu_count() or 0
 
 
 def weights_digest(module: nn.Module) -> str:
@@ -85,12 +103,12 @@ def scan_digest(
     Returns:
         32 hexadecimal digits.
     """
-    parts = [FORMAT, weights, task, split, granularity, criterion, sorted(set(ratios)), seed, n]
+    parts = [weights, task, split, granularity, criterion, sorted(set(ratios)), seed, n]
     if granularity == "channel" and choices != DEFAULT:
         parts += [choices.heads, choices.norms]
     if precise is not None:
         parts += [precise.points, precise.confidence, precise.strict]
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
+    return digest(*parts)
 
 
 def save_scan(digest: str, scan: Scan) -> bool:

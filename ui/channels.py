@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
-import platform
 from collections.abc import Sequence
-from typing import Any
 
 from pruning import ChannelTable, store
 from pruning.device import choose, kind_of
@@ -92,10 +87,8 @@ def _digest(model_id: str, key: str, setting: Setting, choices: Choices) -> str:
     """What decides the time: shapes, not weights; how it is run; and the machine."""
     network = uploads.split_id(model_id)[0], key, choices.heads, choices.norms
     how = setting.batch_size, setting.threads, _way(setting)
-    machine: list[Any] = [platform.node(), platform.machine(), os.cpu_count()]
-    if gpu := kind_of(choose(uploads.device_in(model_id))):
-        machine.append(gpu)
-    return hashlib.sha256(json.dumps([store.FORMAT, network, how, machine]).encode()).hexdigest()[:32]
+    gpu = kind_of(choose(uploads.device_in(model_id)))
+    return store.digest(network, how, store.machine(), gpu)
 
 
 def _remember(digest: str, table: ChannelTable | None) -> None:

@@ -129,6 +129,17 @@ def test_a_scan_is_found_again() -> None:
     assert not path.exists()
 
 
+def test_a_digest_names_its_parts_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    one = store.digest("a", (1, 2.5), None, store.machine())
+    assert one == store.digest("a", [1, 2.5], None, list(store.machine()))
+    assert len({one, store.digest(None, (1, 2.5), "a"), store.digest("a1", 2.5), store.digest()}) == 4
+    assert save("scans", one, "text")
+    monkeypatch.setattr(store.platform, "node", lambda: "another")
+    moved = store.digest("a", (1, 2.5), None, store.machine())
+    monkeypatch.setattr(store, "FORMAT", store.FORMAT + 1)
+    assert len({one, moved, store.digest("a", (1, 2.5), None, store.machine())}) == 3
+
+
 def test_weights_digest_names_the_weights() -> None:
     torch.manual_seed(0)
     net = nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2))

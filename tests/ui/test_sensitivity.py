@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from pruning.groups.choices import Choices
 from pruning.sensitivity import LatencyPoint, Measured, Precise, Sample, Scan, ScanPoint
 from ui.figures import sensitivity as figures
 from ui.figures.theme import DARK, LIGHT
@@ -11,6 +14,7 @@ from ui.jobs import Job
 from ui.sensitivity import words
 from ui.sensitivity.choice import PRECISIONS, Choice, parse_grid
 from ui.sensitivity.status import duration
+from ui.sensitivity.work import TimeChoice
 
 HOSTILE = "<b>a</b><img src=x>"
 
@@ -138,6 +142,14 @@ def test_less_precision_is_guessed_to_take_fewer_images() -> None:
     guesses = [images(name) for name in names]
     assert guesses == sorted(guesses)
     assert guesses[-1] == 5000
+
+
+def test_all_that_decides_a_time_names_it() -> None:
+    base = TimeChoice("digits-mlp", (0.5,), 1, 1, 0.15)
+    others = ({"ratios": (0.4,)}, {"batch_size": 8}, {"threads": 2}, {"point_s": 0.5})
+    names = {replace(base, **other).digest for other in others}
+    names.add(replace(base, choices=Choices(heads="inside")).digest)
+    assert len(names | {base.digest}) == 6
 
 
 def test_a_doubtful_saving_is_said_to_be_one() -> None:

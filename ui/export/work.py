@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import nn
 
-from pruning import MissingData, Recipe, Report, Timing
+from pruning import MissingData, Recipe, Report, Timing, store
 from pruning.checkpoint import Form, SelfCheck, check_batches, load_checkpoint, program_of, self_check
 from pruning.evaluate import evaluate_batches
 from pruning.tasks import Split, Task
@@ -62,8 +60,7 @@ class Choice:
     def key(self) -> str:
         """Name of this measurement: what it is made of, never who asked."""
         images = 0 if self.test is None else len(self.test)
-        parts = [cache.weights_digest(self.model_id), self.recipe.digest, self.form, images]
-        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
+        return store.digest(cache.weights_digest(self.model_id), self.recipe.digest, self.form, images)
 
 
 @dataclass(frozen=True)

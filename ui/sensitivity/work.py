@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
-import platform
 import time
 from dataclasses import dataclass
 
@@ -121,17 +117,10 @@ class TimeChoice:
 
     @property
     def digest(self) -> str:
-        machine = [platform.node(), platform.machine(), os.cpu_count()]
-        parts = [
-            store.FORMAT,
-            cache.weights_digest(self.model_id),
-            self.ratios,
-            self.batch_size,
-            self.point_s,
-        ]
-        if self.choices != DEFAULT:
-            parts += [self.choices.heads, self.choices.norms]
-        return hashlib.sha256(json.dumps([parts, machine]).encode()).hexdigest()[:32]
+        how = self.batch_size, self.threads, self.point_s
+        choices = self.choices.heads, self.choices.norms
+        network = cache.weights_digest(self.model_id)
+        return store.digest(network, self.ratios, how, choices, store.machine())
 
     @property
     def points(self) -> int:
