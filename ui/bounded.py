@@ -1,4 +1,4 @@
-"""A store of results that forgets the least recently used when they take too many bytes."""
+"""Stores of results that forget: by the bytes of all of them, or by their number."""
 
 from __future__ import annotations
 
@@ -15,6 +15,14 @@ from pruning.held import blocks_of
 
 P = ParamSpec("P")
 T = TypeVar("T")
+K = TypeVar("K", bound=Hashable)
+
+
+def remember(known: dict[K, T], key: K, result: T, most: int) -> None:
+    """Put a result where the first beyond so many are forgotten; pages and a worker may do so at once."""
+    known[key] = result
+    for first in list(known)[:-most]:
+        known.pop(first, None)
 
 
 class Bounded:

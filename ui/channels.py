@@ -10,13 +10,14 @@ from pruning.groups.choices import DEFAULT, Choices
 from pruning.latency import Way
 from pruning.latency.table import refine_channels
 from ui import cache, uploads
+from ui.bounded import remember
 from ui.jobs import Job
 from ui.latencies import Setting
 
 KIND = "channel-tables"  # of the jobs, and on disk
 SLICES = 8  # of one group's table; a cancelled one ends after the slice under way
 CARE = {"Quick": 3.0, "Careful": 10.0, "Thorough": 30.0}  # seconds for one group
-_MOST = 2048
+_MOST = 2048  # tables in memory, and groups without one
 _known: dict[str, ChannelTable | None] = {}
 
 
@@ -24,7 +25,7 @@ def find(model_id: str, key: str, setting: Setting, choices: Choices = DEFAULT) 
     """The table of a group that was last measured like this on this machine."""
     digest = _digest(model_id, key, setting, choices)
     if digest not in _known:
-        _remember(digest, store.find(KIND, digest, ChannelTable.from_json))
+        remember(_known, digest, store.find(KIND, digest, ChannelTable.from_json), _MOST)
     return _known[digest]
 
 
@@ -61,7 +62,7 @@ def start(
             if job.stop.is_set():
                 return
             store.save(KIND, digests[key], table.to_json())
-            _remember(digests[key], table)
+            remember(_known, digests[key], table, _MOST)
             job.add(table)
 
     key = job_key(model_id, setting, choices)
@@ -89,9 +90,3 @@ def _digest(model_id: str, key: str, setting: Setting, choices: Choices) -> str:
     how = setting.batch_size, setting.threads, _way(setting)
     gpu = kind_of(choose(uploads.device_in(model_id)))
     return store.digest(network, how, store.machine(), gpu)
-
-
-def _remember(digest: str, table: ChannelTable | None) -> None:
-    while len(_known) >= _MOST and digest not in _known:
-        _known.pop(next(iter(_known)), None)
-    _known[digest] = table

@@ -15,8 +15,6 @@ BUDGET_S = 1.5  # of measuring time, in slices
 SLICE_S = 0.12  # whoever wants to stop waits at most about this long for a slice to end
 BATCHES = (1, 8, 32, 128)
 KIND = "latency"  # of the jobs
-_MOST = 256  # peaks of memory that are remembered
-_peaks: dict[tuple[str, str, int], Memory] = {}
 
 
 @dataclass(frozen=True)
@@ -103,17 +101,14 @@ def start(owner: str, model_id: str, recipe: Recipe, *, untouched: bool, setting
 
 def peaks(model_id: str, recipe: Recipe, batch_size: int) -> tuple[Memory, Memory]:
     """Peak memory of an eager forward of the dense and of the pruned network; counted once."""
+    return _peak(model_id, "", batch_size, recipe), _peak(model_id, recipe.digest, batch_size, recipe)
+
+
+@cache.kept(256)
+def _peak(model_id: str, digest: str, batch_size: int, _recipe: Recipe) -> Memory:
     loaded = cache.model(model_id)
-    found = []
-    for digest in ("", recipe.digest):
-        key = (model_id, digest, batch_size)
-        if key not in _peaks:
-            network = cache.pruned(model_id, recipe) if digest else loaded.module
-            while len(_peaks) >= _MOST:
-                _peaks.pop(next(iter(_peaks)), None)
-            _peaks[key] = peak_memory(network, loaded.example_inputs, batch_size=batch_size)
-        found.append(_peaks[key])
-    return found[0], found[1]
+    network = cache.pruned(model_id, _recipe) if digest else loaded.module
+    return peak_memory(network, loaded.example_inputs, batch_size=batch_size)
 
 
 def _name(recipe: Recipe, setting: Setting) -> str:

@@ -14,6 +14,7 @@ from pruning.groups.choices import DEFAULT, Choices
 from pruning.recipe import Granularity
 from pruning.sensitivity import Precise
 from ui import cache, uploads
+from ui.bounded import remember
 from ui.jobs import Job
 
 KIND = "scan"  # of the jobs
@@ -30,7 +31,7 @@ def latest(
     digest = _latest_digest(model_id, cache.weights_digest(model_id), granularity, criterion, seed, choices)
     found = _known.get(digest) or store.find_scan(digest)
     if found is not None:
-        _remember(digest, found)
+        remember(_known, digest, found, _MOST)
     return found
 
 
@@ -45,7 +46,7 @@ def keep(model_id: str, weights: str, scan: Scan) -> None:
     store.keep_scan(weights, scan)
     if scan.complete and scan.split == "validation":
         how = scan.granularity, scan.criterion, scan.seed, scan.choices
-        _remember(_latest_digest(model_id, weights, *how), scan)
+        remember(_known, _latest_digest(model_id, weights, *how), scan, _MOST)
 
 
 def start(
@@ -121,9 +122,3 @@ def _latest_digest(
         seed=seed,
         choices=choices,
     )
-
-
-def _remember(digest: str, scan: Scan) -> None:
-    while len(_known) >= _MOST and digest not in _known:
-        del _known[next(iter(_known))]
-    _known[digest] = scan

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from pruning.weights import SortedScores
-from ui.bounded import Bounded, bytes_of
+from ui.bounded import Bounded, bytes_of, remember
 
 
 def maker(calls: list[int], size: int, key: int) -> Callable[[], torch.Tensor]:
@@ -103,3 +103,12 @@ def test_bytes_are_those_of_tensors_and_arrays_each_once() -> None:
     assert bytes_of(Result(torch.zeros(4, dtype=torch.bool), "x")) == 4
     assert bytes_of(nn.BatchNorm1d(5)) == 4 * 5 * 4 + 8
     assert bytes_of(SortedScores(torch.rand(50))) == 200
+
+
+def test_the_first_beyond_a_number_is_forgotten() -> None:
+    known: dict[str, int | None] = {}
+    for number, key in enumerate("abcbd"):
+        remember(known, key, number, 3)
+    assert known == {"b": 3, "c": 2, "d": 4}
+    remember(known, "b", None, 3)
+    assert known == {"b": None, "c": 2, "d": 4}
