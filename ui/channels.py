@@ -66,8 +66,7 @@ def start(
             job.add(table)
 
     key = job_key(model_id, setting, choices)
-    cache.jobs().forget(KIND, key)
-    return cache.jobs().submit(owner, KIND, key, work, label="time against channels")
+    return cache.jobs().submit(owner, KIND, key, work, label="time against channels", anew=True)
 
 
 def job(model_id: str, setting: Setting, choices: Choices = DEFAULT) -> Job | None:

@@ -113,17 +113,29 @@ class JobManager:
         # A daemon thread that is killed inside torch when Python ends would abort the whole process.
         atexit.register(self.close, AT_EXIT_S)
 
-    def submit(self, owner: str, kind: str, key: str, work: Work, *, total: int = 0, label: str = "") -> Job:
+    def submit(
+        self,
+        owner: str,
+        kind: str,
+        key: str,
+        work: Work,
+        *,
+        total: int = 0,
+        label: str = "",
+        anew: bool = False,
+    ) -> Job:
         """Ask for work; a job for the same kind and key that is waiting, running or done is shared.
 
         Args:
             owner: token of the visitor who asks.
             work: is given the job, adds parts and advances it, looks at `job.stop` between steps, and returns
                 the result. It must not call Streamlit, nor change what `ui.cache` returned.
+            anew: do again what is done; only a job that is waiting or running is shared.
         """
         with self._lock:
             known = self._jobs.get((kind, key))
-            if known and known.state in ("queued", "running", "done") and not known.stop.is_set():
+            shared = ("queued", "running") if anew else ("queued", "running", "done")
+            if known and known.state in shared and not known.stop.is_set():
                 known.owners |= {owner}
                 return known
             job = Job(kind, key, label, total, frozenset({owner}))

@@ -58,7 +58,6 @@ def known(model_id: str, recipe: Recipe, setting: Setting = USUAL) -> Timing | N
 def forget(model_id: str, recipe: Recipe, setting: Setting = USUAL) -> None:
     """Drop the kept latency of this recipe, so that it is measured again."""
     cache.timings(model_id).pop(_name(recipe, setting), None)
-    cache.jobs().forget(KIND, _job_key(model_id, recipe, setting))
 
 
 def measure(model_id: str, recipe: Recipe, *, untouched: bool, setting: Setting = USUAL) -> Iterator[Timing]:
@@ -94,9 +93,8 @@ def start(owner: str, model_id: str, recipe: Recipe, *, untouched: bool, setting
             if job.stop.is_set():
                 return
 
-    key = _job_key(model_id, recipe, setting)
-    cache.jobs().forget(KIND, key)  # ended without enough turns, or failed: try again
-    return cache.jobs().submit(owner, KIND, key, work)
+    key = repr((model_id, recipe.digest, setting))
+    return cache.jobs().submit(owner, KIND, key, work, anew=True)  # the one before had too few turns
 
 
 def peaks(model_id: str, recipe: Recipe, batch_size: int) -> tuple[Memory, Memory]:
@@ -113,10 +111,6 @@ def _peak(model_id: str, digest: str, batch_size: int, _recipe: Recipe) -> Memor
 
 def _name(recipe: Recipe, setting: Setting) -> str:
     return recipe.digest if setting == USUAL else f"{recipe.digest}, {setting}"
-
-
-def _job_key(model_id: str, recipe: Recipe, setting: Setting) -> str:
-    return repr((model_id, recipe.digest, setting))
 
 
 def _keep(slices: Iterator[Timing], kept: dict[str, Timing], digest: str) -> Iterator[Timing]:

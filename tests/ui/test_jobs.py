@@ -85,6 +85,20 @@ def test_the_same_work_is_shared(manager: JobManager) -> None:
     assert manager.submit("cem", "scan", "k", gate) is first, "done work is not done again"
 
 
+def test_what_is_done_is_done_anew_if_asked(manager: JobManager) -> None:
+    gate = Gate()
+    first = manager.submit("ann", "scan", "k", gate, anew=True)
+    assert manager.submit("bob", "scan", "k", gate, anew=True) is first, "it is under way"
+    gate.open.set()
+    wait(lambda: not first.busy)
+    again = manager.submit("bob", "scan", "k", lambda job: "again", anew=True)
+    wait(lambda: not again.busy)
+    assert (again.result, manager.get("scan", "k")) == ("again", again)
+    assert manager.of("ann") == []
+    manager.forget("scan", "k")
+    assert manager.get("scan", "k") is None
+
+
 def test_two_wait_their_turn(manager: JobManager) -> None:
     gate = Gate()
     first = manager.submit("ann", "scan", "1", gate)

@@ -167,8 +167,8 @@ def begin(session: Session, choice: Choice) -> Found:
     return find(choice)
 
 
-def start(session: Session, choice: Choice) -> Job:
-    """Measure, or share the work of whoever measures the same already."""
+def start(session: Session, choice: Choice, *, anew: bool = False) -> Job:
+    """Measure, or share the work of whoever measures the same already, or (unless anew) has measured it."""
     _turn_to(session, choice.key)
     stages = _stages(choice)
     names = ("write", *(stage.name for stage in stages))
@@ -188,14 +188,13 @@ def start(session: Session, choice: Choice) -> Job:
             measured, before = replace(measured, **figures), before + stage.macs
         return measured
 
-    return cache.jobs().submit(session.claim(), KIND, choice.key, work)
+    return cache.jobs().submit(session.claim(), KIND, choice.key, work, anew=anew)
 
 
 def start_again(session: Session, choice: Choice) -> Job:
     """Measure a second time; the dense network's accuracy is the same as before, and kept."""
     latencies.forget(choice.model_id, choice.recipe)
-    cache.jobs().forget(KIND, choice.key)
-    return start(session, choice)
+    return start(session, choice, anew=True)
 
 
 def start_fresh(session: Session, choice: Choice) -> Job:

@@ -193,8 +193,7 @@ def _start_layers(session: Session, now: Facts, setting: Setting) -> None:
                 break
         return found[0], found[1] if len(found) > 1 else None
 
-    cache.jobs().forget(LAYERS, key)
-    cache.jobs().submit(session.claim(), LAYERS, key, work)
+    cache.jobs().submit(session.claim(), LAYERS, key, work, anew=True)
 
 
 def good_counts(session: Session, key: str) -> tuple[int, ...]:
