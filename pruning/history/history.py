@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -137,11 +137,10 @@ class History:
     def claim(self, run_id: str) -> bool:
         """Turn a queued run into a running one. Of all processes that try, exactly one is told True."""
         values = {"state": "running", "started": _now(), "ended": None, "error": ""}
-        waits: RunState = "queued"
-        return self._change(run_id, values, only=(waits,))
+        return self._change(run_id, values, only=("queued",))
 
     def set_state(
-        self, run_id: str, state: RunState, *, error: str = "", only: Collection[RunState] = ()
+        self, run_id: str, state: RunState, *, error: str = "", only: tuple[RunState, ...] = ()
     ) -> bool:
         """Say how a run stands; what it means for the times is done along.
 
@@ -307,7 +306,7 @@ class History:
                 connection.execute(update(rows).where(rows.c.id == known).values(again))
         return str(known or new["id"])
 
-    def _change(self, run_id: str, values: dict[str, Any], only: Collection[RunState] = ()) -> bool:
+    def _change(self, run_id: str, values: dict[str, Any], only: tuple[RunState, ...] = ()) -> bool:
         chosen = update(rows).where(rows.c.id == str(run_id)).values(values)
         if only:
             chosen = chosen.where(rows.c.state.in_(only))
