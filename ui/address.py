@@ -13,6 +13,7 @@ from typing import get_args
 
 from pruning.groups.choices import Heads, Norms
 from pruning.recipe import UNITS, Scope
+from pruning.recover.settings import Recovery
 from pruning.sparsity import masks_weights
 from ui.draft import Draft, usual_criterion
 
@@ -29,17 +30,21 @@ NAMES = (
     "n",
     "r",
     "u",
+    "f",
+    "run",
     "o",
 )  # every parameter that is ours
 SCALE = 30_000  # ratios are whole multiples of 1/30000: exact for percent steps, and 15 bits hold them
 LOCKED = 0x8000  # the sixteenth bit
 MAX_CHARS = 16_000  # a longer ?r= is not ours
+MAX_SETTINGS = 64_000  # characters of JSON that an ?f= may hold
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _DIGEST = re.compile(r"[0-9a-f]{24}")
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{16,43}")
 _DEVICE = re.compile(r"[a-z]{2,12}(:[0-9]{1,2})?")
 _WHOLE = re.compile(r"[0-9]{1,10}")
+_RUN = re.compile(r"[0-9a-f]{12}")
 _UNITS = re.compile(r"([0-9]{1,6})\.([0-9a-f]+)")
 
 
@@ -55,6 +60,8 @@ class Address:
         units: those switched off by hand, to be opened by `unpack_units`; "" if none.
         owner: token of whoever started long work, or "".
         device: name of the one to run on, or "" for the usual one.
+        recovery: settings of fine-tuning, without a recipe, or None for the usual ones.
+        run: id of the run that is looked at, or "".
     """
 
     model: str | None = None
@@ -64,6 +71,8 @@ class Address:
     units: str = ""
     owner: str = ""
     device: str = ""
+    recovery: Recovery | None = None
+    run: str = ""
 
 
 def parse(params: Mapping[str, str]) -> Address:
@@ -99,6 +108,8 @@ def parse(params: Mapping[str, str]) -> Address:
         units=params.get("u", ""),
         owner=matching("o", _TOKEN) or "",
         device=matching("d", _DEVICE) or "",
+        recovery=unpack_recovery(params.get("f", "")),
+        run=matching("run", _RUN) or "",
     )
 
 
@@ -109,12 +120,16 @@ def write(
     keys: Sequence[str] = (),
     owner: str = "",
     device: str = "",
+    recovery: Recovery | None = None,
+    run: str = "",
 ) -> dict[str, str]:
     """The query parameters that `parse` reads back; decisions left at their default are not written.
 
     Args:
         keys: every key of this model, granularity and choices in order, needed if there are ratios or locks.
         device: to run on; "" for the usual one.
+        recovery: settings of fine-tuning; None for the usual ones.
+        run: id of the run that is looked at; "" for none.
     """
     blank = Draft()
     wanted = {
@@ -130,6 +145,8 @@ def write(
         "n": draft.norms if draft.norms != blank.norms else "",
         "r": pack(draft.ratios, draft.locked, keys) if draft.ratios or draft.locked else "",
         "u": pack_units(draft.removed, keys),
+        "f": pack_recovery(recovery) if recovery else "",
+        "run": run,
         "o": owner,
     }
     return {name: value for name, value in wanted.items() if value}
@@ -184,6 +201,25 @@ def unpack_units(text: str, keys: Sequence[str]) -> dict[str, tuple[int, ...]] |
         mask = int(match[2], 16)
         found[keys[int(match[1])]] = tuple(unit for unit in range(mask.bit_length()) if mask >> unit & 1)
     return found
+
+
+def pack_recovery(recovery: Recovery) -> str:
+    """Settings of fine-tuning as text, without their recipe, which the address has already."""
+    json = recovery.model_dump_json(exclude={"recipe"}, exclude_defaults=True)
+    return base64.urlsafe_b64encode(zlib.compress(json.encode(), 9)).decode().rstrip("=")
+
+
+def unpack_recovery(text: str) -> Recovery | None:
+    """Open what `pack_recovery` wrote; None if the text is damaged, or there is none."""
+    if not text or len(text) > MAX_CHARS:
+        return None
+    try:
+        raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+        json = zlib.decompressobj().decompress(raw, MAX_SETTINGS)
+        recovery = Recovery.from_json(json.decode())
+    except (binascii.Error, zlib.error, ValueError):
+        return None
+    return recovery.model_copy(update={"recipe": Recovery().recipe})
 
 
 def _checksum(keys: Sequence[str]) -> int:

@@ -21,6 +21,7 @@ from pruning.by_hand import keep_by_hand
 from pruning.device import choose, usual
 from pruning.groups.choices import Choices
 from pruning.recipe import Granularity, Scope
+from pruning.recover.settings import Recovery
 from pruning.sparsity import scored_as
 from ui import address, cache, draft, uploads
 from ui.draft import Draft, History
@@ -63,6 +64,8 @@ class Session:
         measured: what was last measured while editing; shown, marked as such, until the next figure is there.
         target: of the last preset.
         asked: which export was last measured for this session; the next one takes its place.
+        recovery: settings of fine-tuning, without their recipe; None as long as nobody chose.
+        run: id of the run that the Fine-tune page shows; "" for none.
     """
 
     model: str = DEFAULT_MODEL
@@ -77,6 +80,8 @@ class Session:
     measured: Report | None = None
     target: Target | None = None
     asked: str = ""
+    recovery: Recovery | None = None
+    run: str = ""
 
     # What pages read
 
@@ -168,7 +173,10 @@ class Session:
             return
         MODELS[model]
         kept = Draft() if model != self.model else self.draft
+        if model != self.model:
+            self.recovery = None
         self.model, self.weights, self.problem, self.measured = model, weights, "", None
+        self.run = ""
         self._settle(History(kept))
 
     def choose_device(self, name: str) -> None:
@@ -232,6 +240,16 @@ class Session:
         """
         self.set(**_decisions(recipe, self.model_id))
 
+    def choose_recovery(self, recovery: Recovery | None) -> None:
+        """Other settings of fine-tuning; their recipe is always the session's."""
+        self.recovery, self.note = recovery, ""
+        self.save_address()
+
+    def look_at(self, run: str) -> None:
+        """Show this run on the Fine-tune page; "" for none."""
+        self.run, self.note = run, ""
+        self.save_address()
+
     def claim(self) -> str:
         """This visitor's owner token, made at the first call and kept in the address from then on."""
         if not self.owner:
@@ -243,7 +261,9 @@ class Session:
         """Write the session into the page's address, unless it stands there already."""
         keys = self.keys if self.ratios or self.locked else ()
         device = "" if self.device == usual() else self.device
-        wanted = address.write(self.model, self.weights, self.draft, keys, self.owner, device)
+        wanted = address.write(
+            self.model, self.weights, self.draft, keys, self.owner, device, self.recovery, self.run
+        )
         for name in address.NAMES:
             if st.query_params.get(name) != wanted.get(name):
                 if name in wanted:
@@ -307,7 +327,7 @@ def asked(name: str) -> str | None:
 
 def _restore(found: address.Address) -> Session:
     """A session as the address describes it, as far as that can be had."""
-    restored = Session(owner=found.owner)
+    restored = Session(owner=found.owner, recovery=found.recovery, run=found.run)
     if found.model in MODELS:
         restored.model = str(found.model)
     elif found.model:

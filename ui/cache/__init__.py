@@ -34,7 +34,7 @@ from ui.cache.scoring import (
     stops,
     unscorable,
 )
-from ui.cache.work import jobs
+from ui.cache.work import dispatcher, history, jobs
 
 __all__ = [
     "blocks",
@@ -43,10 +43,12 @@ __all__ = [
     "criterion_for",
     "dense_report",
     "dense_reports",
+    "dispatcher",
     "explained",
     "exported",
     "freeze_imports",
     "graph",
+    "history",
     "jobs",
     "kept",
     "keys",
