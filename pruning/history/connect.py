@@ -69,7 +69,10 @@ class Database:
     def _prepare(self) -> None:
         """Make or update the tables; a damaged file is set aside under another name and a new one begun."""
         if self.path is None:
-            self._check_and_prepare()
+            try:
+                self._check_and_prepare()
+            except DBAPIError:  # another process may have made the tables at the same time
+                self._check_and_prepare()
             return
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(self.path.with_name(f"{self.path.name}.lock"), timeout=BUSY_S):  # one process at a time

@@ -89,7 +89,10 @@ class History:
         new = _new_row(about, settings, figures or Figures(), state, same)
         try:
             return self._insert(new)
-        except IntegrityError:  # another process has added the same between our look and our insert
+        except (
+            IntegrityError,
+            HistoryError,
+        ):  # another one has added the same between our look and our insert
             return self._insert(new)
 
     def get(self, run_id: str) -> Run | None:

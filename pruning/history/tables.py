@@ -1,4 +1,4 @@
-"""The tables, in words that SQLite, PostgreSQL and others understand."""
+"""The tables, in words that SQLite and PostgreSQL understand alike."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
--- A history as version 1 of the tables kept it; never changed, so that what people have can always be read.
+-- A history as version 1 of the tables kept it. It is never changed: what people have can always be read.
 CREATE TABLE schema_version (version INTEGER NOT NULL);
 INSERT INTO schema_version VALUES (1);
 CREATE TABLE runs (
