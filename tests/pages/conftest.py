@@ -15,10 +15,11 @@ import torch
 from streamlit.runtime.pages_manager import PagesManager
 from streamlit.testing.v1 import AppTest
 
+from ui import latencies
+from ui.prune import live
+
 ROOT = Path(__file__).parents[2]
 torch.set_num_threads(1)
-
-Open = Callable[..., AppTest]
 
 
 @pytest.fixture(autouse=True)
@@ -35,7 +36,14 @@ def as_served(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def open_page() -> Open:
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Time is measured, but briefly."""
+    monkeypatch.setattr(live, "REST_S", 0.0)
+    monkeypatch.setattr(latencies, "BUDGET_S", 0.02)
+
+
+@pytest.fixture
+def open_page() -> Callable[..., AppTest]:
     """Open a page by its file's name, with query parameters: `open_page("prune", model="digits-mlp")`."""
 
     def open_it(name: str, *, seconds: float = 60, **query: str) -> AppTest:

@@ -4,67 +4,42 @@ from __future__ import annotations
 
 import io
 import json
-import time
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from opened import Open, html, session_of, wait
 
 import pruning
 from pruning import Choices, evaluate, load_checkpoint
 from pruning.checkpoint import program_code
-from ui import cache, latencies, scans, ways
+from ui import cache, scans, ways
 from ui.export import files, work
-from ui.prune import live
 from ui.sensitivity import choice
-from ui.state import Session
 
-Open = Callable[..., Any]
 MODEL, STREAM = "digits-vit", "patches"
 RATIOS = {STREAM: 0.25, "blocks.1.attention.qkv": 0.5}
 BOTH = Choices("inside", "statistics")
 
 
 @pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Time is measured, but briefly; programs are tested in tests/pruning."""
+def brief(quick: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is measured before; programs are tested in tests/pruning."""
     cache.jobs.clear()
-    monkeypatch.setattr(live, "REST_S", 0.0)
-    monkeypatch.setattr(latencies, "BUDGET_S", 0.02)
     monkeypatch.setattr(work, "program_of", lambda *_: b"a program")
-
-
-def session(app: Any) -> Session:
-    found: Session = app.session_state["pruning-session"]
-    return found
 
 
 def said(app: Any) -> str:
     return " ".join(text.value for text in (*app.markdown, *app.caption))
 
 
-def html(app: Any) -> str:
-    return " ".join(element.proto.body for element in app.get("html"))
-
-
-def wait(app: Any, seconds: float = 60) -> None:
-    """Until background work has ended, then look again."""
-    end = time.monotonic() + seconds
-    while any(job.busy for job in cache.jobs()._jobs.values()):
-        assert time.monotonic() < end
-        time.sleep(0.02)
-    app.run()
-    assert not app.exception
-
-
 def chosen(app: Any) -> Any:
     """Channels inside heads and of the stream, pruned."""
     app.selectbox(key="draft-heads").set_value("inside").run()
     app.selectbox(key="draft-norms").set_value("statistics").run()
-    session(app).set_ratios(RATIOS)
+    session_of(app).set_ratios(RATIOS)
     return app.run()
 
 
@@ -72,7 +47,7 @@ def test_choices_are_offered_where_they_make_a_difference(open_page: Open) -> No
     app = open_page("prune", model="digits-mlp")
     labels = {box.label for box in app.selectbox}
     assert not labels & {"Heads", "Residual stream"}
-    session(app).choose_model(MODEL)
+    session_of(app).choose_model(MODEL)
     app.run()
     assert {"Heads", "Residual stream"} <= {box.label for box in app.selectbox}
     app.selectbox(key="granularity").set_value("weight").run()
@@ -81,20 +56,20 @@ def test_choices_are_offered_where_they_make_a_difference(open_page: Open) -> No
 
 def test_another_choice_starts_without_ratios_and_undo_takes_it_back(open_page: Open) -> None:
     app = open_page("prune", model=MODEL)
-    session(app).set_ratios({"blocks.1.attention.qkv": 0.5})
-    session(app).lock({"blocks.0.fc1": True})
+    session_of(app).set_ratios({"blocks.1.attention.qkv": 0.5})
+    session_of(app).lock({"blocks.0.fc1": True})
     app.run()
     assert "**Result:** exact" in said(app)
     assert "means and variances" not in said(app)
     app.selectbox(key="draft-norms").set_value("statistics").run()
-    assert (session(app).ratios, session(app).locked) == ({}, frozenset())
-    assert session(app).keys[0] == STREAM
-    assert session(app).recipe.choices == Choices(norms="statistics")
-    session(app).undo()
+    assert (session_of(app).ratios, session_of(app).locked) == ({}, frozenset())
+    assert session_of(app).keys[0] == STREAM
+    assert session_of(app).recipe.choices == Choices(norms="statistics")
+    session_of(app).undo()
     app.run()
-    assert session(app).ratios == {"blocks.1.attention.qkv": 0.5}
+    assert session_of(app).ratios == {"blocks.1.attention.qkv": 0.5}
     assert app.selectbox(key="draft-norms").value == "exact"
-    session(app).redo()
+    session_of(app).redo()
     app.run()
     assert app.selectbox(key="draft-norms").value == "statistics"
 
@@ -104,14 +79,14 @@ def test_the_stream_goes_through_address_upload_export_and_file(open_page: Open,
     assert not app.error
     assert "exact, with means and variances over the channels that stay" in said(app)
     assert "your own class" in said(app)
-    recipe = session(app).recipe
+    recipe = session_of(app).recipe
     evaluator = cache.live(MODEL, BOTH)
     shown = evaluator.known(recipe)
     assert shown is not None
     assert f"{100 * shown.accuracy:.1f} %" in html(app)
 
     again = open_page("prune", **{name: "".join(value) for name, value in app.query_params.items()})
-    assert session(again).recipe == recipe
+    assert session_of(again).recipe == recipe
 
     other = open_page("prune", model=MODEL)
     other.session_state["prune-tabs"] = "Recipe"
@@ -119,18 +94,18 @@ def test_the_stream_goes_through_address_upload_export_and_file(open_page: Open,
     file = ("stream.json", recipe.to_json().encode(), "application/json")
     other.get("file_uploader")[-1].set_value(file).run()
     assert not other.error
-    assert session(other).recipe == recipe
-    session(other).undo()
-    assert session(other).choices == Choices()
+    assert session_of(other).recipe == recipe
+    session_of(other).undo()
+    assert session_of(other).choices == Choices()
 
     app.switch_page("pages/export.py").run()
     wait(app)
     assert not app.error
     exported = work.Choice(MODEL, recipe, "dense")
-    found, export = work.find(exported), files.write(session(app), exported)
+    found, export = work.find(exported), files.write(session_of(app), exported)
     assert "means and variances over the channels that stay" in said(app)
     assert len(export.data) == files.predicted_size(exported)
-    texts = files.texts(session(app), export, exported, found)
+    texts = files.texts(session_of(app), export, exported, found)
     name, packed = files.archive(export, texts, found.program_file)
     assert name.endswith(".zip")
     with zipfile.ZipFile(io.BytesIO(packed)) as archive:
@@ -170,13 +145,13 @@ def test_sensitivity_makes_its_table_the_recipe_with_its_choices(
     monkeypatch.setattr(choice, "_images", lambda _: 24)
     app = open_page("sensitivity", model=MODEL, grid="Own list", **{"own-grid": "50"})
     app.selectbox(key="norms-exact").set_value("statistics").run()
-    assert session(app).choices == Choices(), "the Prune page's choice stays"
+    assert session_of(app).choices == Choices(), "the Prune page's choice stays"
     wait(app)
     table = app.dataframe[0].value
     assert STREAM in set(table["key"])
     app.slider(key="loss-allowed").set_value(10.0).run()
     app.button(key="make-recipe").click().run()
-    assert session(app).choices == Choices(norms="statistics")
+    assert session_of(app).choices == Choices(norms="statistics")
 
 
 def test_where_no_program_can_be_written_one_sentence_says_so(

@@ -6,18 +6,15 @@ from typing import Any
 
 import pytest
 import torch
+from opened import session_of
 from streamlit.testing.v1 import AppTest
 
 from pruning import device
 from pruning.device import Device
-from ui import cache, state
+from ui import cache
 
 # The CPU under a second name: what runs there is real, only where it lies cannot be told apart.
 SECOND = Device("cpu:0", "Second CPU, 1 thread")
-
-
-def session_of(app: AppTest) -> state.Session:
-    return app.session_state["pruning-session"]
 
 
 @pytest.fixture

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-
-Open = Callable[..., Any]
-SESSION = "pruning-session"
+from opened import Open, session_of
 
 
 def metric(app: Any, label: str) -> str:
@@ -22,13 +19,13 @@ def test_opens_and_offers_something_to_look_at(open_page: Open) -> None:
     assert metric(app, "Rank correlation, median") == "1.00"
     next(button for button in app.button if "20 %" in button.label).click().run()
     assert not app.exception
-    assert set(app.session_state[SESSION].ratios.values()) == {0.2}
+    assert set(session_of(app).ratios.values()) == {0.2}
     assert float(metric(app, "Rank correlation, median")) < 1.0
 
 
 def test_every_method_that_fits_a_convolutional_network(open_page: Open) -> None:
     app = open_page("explain", model="digits-cnn")
-    app.session_state[SESSION].set_ratios(dict.fromkeys(app.session_state[SESSION].keys, 0.3))
+    session_of(app).set_ratios(dict.fromkeys(session_of(app).keys, 0.3))
     methods = app.selectbox(key="method").options
     assert len(methods) == 3  # all but the one for tokens
     for method in ("saliency", "grad-cam"):
@@ -39,7 +36,7 @@ def test_every_method_that_fits_a_convolutional_network(open_page: Open) -> None
 
 def test_flipped_predictions_can_be_drawn(open_page: Open) -> None:
     app = open_page("explain", model="digits-mlp")
-    app.session_state[SESSION].set_ratios({"hidden.fc1": 0.9, "hidden.fc2": 0.9})
+    session_of(app).set_ratios({"hidden.fc1": 0.9, "hidden.fc2": 0.9})
     app.segmented_control(key="explain-images").set_value("Prediction flipped").run()
     assert not app.exception
     assert not metric(app, "Predictions flipped").startswith("0 ")
@@ -48,7 +45,7 @@ def test_flipped_predictions_can_be_drawn(open_page: Open) -> None:
 def test_conductance_becomes_the_criterion(open_page: Open) -> None:
     app = open_page("explain", model="digits-mlp")
     next(button for button in app.button if button.label == "Prune by conductance").click().run()
-    assert app.session_state[SESSION].criterion == "conductance"
+    assert session_of(app).criterion == "conductance"
 
 
 def test_without_data_one_sentence_says_what_to_do(

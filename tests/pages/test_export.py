@@ -4,29 +4,27 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from opened import Open, session_of, wait
 
 from pruning import Recipe, Timing
 from ui import cache, latencies
 from ui.export import work
 from ui.jobs import Job
 
-Open = Callable[..., Any]
-SESSION = "pruning-session"
 PROGRAM = b"a program, which takes torch.export seconds to write"
 
 
 @pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is measured before; time is measured, but briefly."""
+def brief(quick: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is measured before; the file of a program is not written."""
     cache.jobs.clear()
     cache.timings.clear()
-    monkeypatch.setattr(latencies, "BUDGET_S", 0.02)
     monkeypatch.setattr(work, "program_of", lambda *_: PROGRAM)
 
 
@@ -60,20 +58,9 @@ def download(app: Any, what: str) -> Any:
     return next(found.proto for found in app.get("download_button") if found.proto.label.startswith(what))
 
 
-def wait(app: Any, seconds: float = 60) -> Any:
-    """Until the measurement has ended, then look again."""
-    end = time.monotonic() + seconds
-    while any(job.busy for job in cache.jobs()._jobs.values()):
-        assert time.monotonic() < end
-        time.sleep(0.02)
-    app.run()
-    assert not app.exception
-    return app
-
-
 def the_job(app: Any) -> Job:
     """The measurement of what this visitor has decided now."""
-    session = app.session_state[SESSION]
+    session = session_of(app)
     job = work.find(work.Choice(session.model_id, session.recipe, "dense")).job
     assert job is not None
     return job
@@ -85,7 +72,7 @@ def test_opens_with_the_dense_network(open_page: Open) -> None:
     assert metric(app, "MACs").delta == "same as dense"
     assert any("360 of 360 predictions the same" in found.value for found in app.success)
     assert download(app, "Network").help.count("dense") == 1  # in its name
-    timing = latencies.known("digits-resnet", app.session_state[SESSION].recipe)
+    timing = latencies.known("digits-resnet", session_of(app).recipe)
     assert timing is not None
     assert timing.baseline is None
     assert any(f"{1000 * timing.median:.2f} ms; batch 1" in text.value for text in app.markdown)
@@ -93,7 +80,7 @@ def test_opens_with_the_dense_network(open_page: Open) -> None:
 
 def test_what_is_exact_is_there_before_anything_is_measured(open_page: Open, held: threading.Event) -> None:
     app = open_page("export", model="digits-mlp")
-    app.session_state[SESSION].set_ratios({"hidden.fc1": 0.5})
+    session_of(app).set_ratios({"hidden.fc1": 0.5})
     app.run()
     assert metric(app, "File").delta.startswith("-")
     assert metric(app, "MACs").delta.startswith("-")
@@ -113,7 +100,7 @@ def test_what_is_exact_is_there_before_anything_is_measured(open_page: Open, hel
 
 def test_channels_give_a_smaller_file_that_loads(open_page: Open) -> None:
     app = open_page("export")
-    app.session_state[SESSION].set_ratios({"stages.stage3.0.conv1": 0.5})
+    session_of(app).set_ratios({"stages.stage3.0.conv1": 0.5})
     wait(app.run())
     wait(app)
     assert not app.error
@@ -161,7 +148,7 @@ def test_an_overlong_link_is_said_and_not_forgotten_while_measuring(open_page: O
     app = wait(open_page("export", model="digits-mlp", r="A" * 16_001))
     wait(app)
     assert any("the link is damaged" in info.value for info in app.info)
-    app.session_state[SESSION].set_ratios({"hidden.fc1": 0.5})
+    session_of(app).set_ratios({"hidden.fc1": 0.5})
     app.run()
     assert not any("the link is damaged" in info.value for info in app.info)
 
@@ -190,13 +177,13 @@ def test_a_doubtful_latency_can_be_measured_again(open_page: Open) -> None:
 def test_another_recipe_takes_the_place_of_the_one_before(open_page: Open, held: threading.Event) -> None:
     app = open_page("export", model="digits-mlp")
     first = the_job(app)
-    app.session_state[SESSION].set_ratios({"hidden.fc1": 0.5})
+    session_of(app).set_ratios({"hidden.fc1": 0.5})
     app.run()
     assert first.stop.is_set()
     held.set()
     wait(app)
     assert any("360 of 360 predictions the same" in found.value for found in app.success)
-    app.session_state[SESSION].undo()
+    session_of(app).undo()
     wait(app.run())
     assert metric(app, "MACs").delta == "same as dense"
     assert any("360 of 360 predictions the same" in found.value for found in app.success)
@@ -207,7 +194,7 @@ def test_one_visitor_does_not_stop_another(open_page: Open, held: threading.Even
     button(ann, "Cancel").click().run()
     job = the_job(bob)
     assert not job.stop.is_set()
-    assert job.owners == {bob.session_state[SESSION].owner}
+    assert job.owners == {session_of(bob).owner}
     held.set()
     wait(bob)
     assert any("360 of 360 predictions the same" in found.value for found in bob.success)
@@ -223,8 +210,8 @@ def test_a_fresh_process_checks_it_in_the_background(open_page: Open) -> None:
 
 def test_single_weights_offer_a_compact_form(open_page: Open) -> None:
     app = open_page("export", model="digits-mlp")
-    app.session_state[SESSION].set(granularity="weight")
-    app.session_state[SESSION].set_ratios({"hidden.fc1": 0.9, "hidden.fc2": 0.9})
+    session_of(app).set(granularity="weight")
+    session_of(app).set_ratios({"hidden.fc1": 0.9, "hidden.fc2": 0.9})
     app.run()
     assert app.segmented_control(key="export-form").value == "sparse"
     compact = metric(app, "File").value

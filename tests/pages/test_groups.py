@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from typing import Any
 
 import pytest
+from opened import Open, session_of
 
 import pruning
 from ui import state
-
-Open = Callable[..., Any]
 
 
 def line(app: Any) -> str:
@@ -65,7 +63,7 @@ def test_the_line_is_what_really_goes(open_page: Open) -> None:
 
 def test_starts_at_what_the_prune_page_has_decided(open_page: Open) -> None:
     app = open_page("groups", group="conv")
-    session: state.Session = app.session_state["pruning-session"]
+    session: state.Session = session_of(app)
     session.set_ratios({"conv": 0.75})
     app.run()
     assert slider(app).value == 75
@@ -87,7 +85,7 @@ def test_heads_and_norms_can_be_looked_at_in_other_ways(open_page: Open) -> None
     app.selectbox(key="group").set_value("patches").run()
     assert not app.exception
     next(button for button in app.button if button.label == "Prune this way").click().run()
-    assert app.session_state["pruning-session"].choices == pruning.Choices("inside", "statistics")
+    assert session_of(app).choices == pruning.Choices("inside", "statistics")
     assert "A look only" not in captions(app)
 
 

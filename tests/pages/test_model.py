@@ -7,8 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-
-Open = Callable[..., Any]
+from opened import Open
 
 
 def card(app: Any, label: str) -> Any:

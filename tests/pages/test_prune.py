@@ -4,31 +4,16 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
 from typing import Any
 
 import pytest
+from opened import Open, html, session_of
 
 from ui import cache, channels, latencies
 from ui.prune import facts, live, times
 from ui.prune import rows as prune_rows
 
-Open = Callable[..., Any]
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Time is measured, but briefly."""
-    monkeypatch.setattr(live, "REST_S", 0.0)
-    monkeypatch.setattr(latencies, "BUDGET_S", 0.02)
-
-
-def html(app: Any) -> str:
-    return " ".join(element.proto.body for element in app.get("html"))
-
-
-def session(app: Any) -> Any:
-    return app.session_state["pruning-session"]
+pytestmark = pytest.mark.usefixtures("quick")
 
 
 def test_opens_with_every_figure_measured(open_page: Open) -> None:
@@ -43,22 +28,22 @@ def test_opens_with_every_figure_measured(open_page: Open) -> None:
 
 def test_a_preset_prunes_and_locked_rows_stay(open_page: Open) -> None:
     app = open_page("prune", model="digits-mlp")
-    session(app).set(locked=frozenset({"hidden.fc1"}))
+    session_of(app).set(locked=frozenset({"hidden.fc1"}))
     app.run()
     app.number_input(key="preset-target").set_value(20.0)
     app.button(key="apply-preset").click().run()
-    assert set(session(app).ratios) == {"hidden.fc2"}
+    assert set(session_of(app).ratios) == {"hidden.fc2"}
     app.number_input(key="preset-target").set_value(99.0)
     app.button(key="apply-preset").click().run()
     assert any("At most" in info.value for info in app.info)
-    assert set(session(app).ratios) == {"hidden.fc2"}
+    assert set(session_of(app).ratios) == {"hidden.fc2"}
 
 
 def test_single_weights_say_that_no_time_is_saved(open_page: Open) -> None:
     app = open_page("prune", model="digits-mlp", c="fpgm")
     app.selectbox(key="granularity").set_value("weight").run()
-    assert (session(app).granularity, session(app).criterion) == ("weight", "l2")
-    session(app).set_ratios({"hidden.fc1": 0.5})
+    assert (session_of(app).granularity, session_of(app).criterion) == ("weight", "l2")
+    session_of(app).set_ratios({"hidden.fc1": 0.5})
     app.run()
     assert live.MASKED in html(app)
     assert "9,600 zeros" in html(app)  # half of 64 x 300
@@ -78,13 +63,13 @@ def test_every_granularity_of_masks_is_offered_counted_and_measured(
         box.options
     )
     box.set_value(granularity).run()
-    key = session(app).keys[1]
-    session(app).set_ratios({key: asked})
+    key = session_of(app).keys[1]
+    session_of(app).set_ratios({key: asked})
     app.run()
     assert not app.error
     assert not app.exception
     assert "measured on 360 " in html(app)
-    (entry,) = cache.plan("digits-cnn", session(app).recipe).entries
+    (entry,) = cache.plan("digits-cnn", session_of(app).recipe).entries
     assert entry.spelled == badge
     assert f"{entry.size - entry.kept:,} zeros" in html(app)
     assert app.segmented_control(key="scope").disabled == (granularity in ("n:4", "pattern"))
@@ -114,7 +99,7 @@ def test_what_the_criterion_cannot_rank_stays_whole(open_page: Open) -> None:
 
 def test_a_recipe_goes_out_and_comes_in(open_page: Open) -> None:
     app = open_page("prune", model="digits-mlp")
-    session(app).set_ratios({"hidden.fc1": 0.5})
+    session_of(app).set_ratios({"hidden.fc1": 0.5})
     app.session_state["prune-tabs"] = "Recipe"
     app.run()
     rules = json.loads(app.code[0].value)["rules"]
@@ -126,7 +111,7 @@ def test_a_recipe_goes_out_and_comes_in(open_page: Open) -> None:
     app.get("file_uploader")[-1].set_value(("strange.json", strange, "application/json")).run()
     assert any("criterion 'nosuch'" in error.value for error in app.error)
     assert not app.exception
-    assert dict(session(app).ratios) == {"hidden.fc1": 0.5}
+    assert dict(session_of(app).ratios) == {"hidden.fc1": 0.5}
 
 
 def test_without_data_all_but_accuracy_works(open_page: Open, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -152,7 +137,7 @@ def test_names_out_of_a_file_are_never_markdown(open_page: Open) -> None:
 
 def test_a_lock_from_the_board_does_not_make_a_drag_stale(open_page: Open) -> None:
     app = open_page("prune")
-    session = app.session_state["pruning-session"]
+    session = session_of(app)
     before = session.version
     session.lock({"conv": True, "stages.stage1.0.conv1": True})
     session.lock({"conv": False})
@@ -195,7 +180,7 @@ def open_time(open_page: Open, **query: str) -> Any:
 
 
 def finished(app: Any, kind: str) -> Any:
-    (job,) = cache.jobs().of(session(app).owner, kind)
+    (job,) = cache.jobs().of(session_of(app).owner, kind)
     end = time.monotonic() + 30
     while job.busy and time.monotonic() < end:
         time.sleep(0.05)
@@ -222,14 +207,14 @@ def test_good_counts_are_measured_kept_and_marked(
     found = channels.find("digits-mlp", "hidden.fc2", latencies.USUAL)
     assert found == table
     monkeypatch.setattr(type(table), "good", property(lambda self: (8,)))
-    rows = prune_rows.of(session(app), facts.of(session(app)))
+    rows = prune_rows.of(session_of(app), facts.of(session_of(app)))
     assert [(row.key, row.good) for row in rows] == [("hidden.fc1", ()), ("hidden.fc2", (8,))]
 
 
 def test_each_layer_is_timed_in_both_networks(open_page: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(times, "LAYERS_S", 0.05)
     app = open_time(open_page)
-    session(app).set_ratios({"hidden.fc1": 0.5})
+    session_of(app).set_ratios({"hidden.fc1": 0.5})
     app.run()
     app.button(key="layers-start").click().run()
     dense, pruned = finished(app, times.LAYERS).result

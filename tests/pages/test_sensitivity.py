@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from opened import Open, session_of, wait
 
 from pruning import store
 from pruning.cli import main
@@ -15,24 +14,12 @@ from pruning.sensitivity import Precise
 from ui import cache, scans
 from ui.jobs import Job
 
-Open = Callable[..., Any]
-
 
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PRUNING_CACHE_DIR", str(tmp_path))
     monkeypatch.setattr(scans, "_known", {})
     cache.jobs.clear()
-
-
-def wait(app: Any, seconds: float = 60) -> None:
-    """Until no job of this server is busy, then look again."""
-    end = time.monotonic() + seconds
-    while any(job.busy for job in cache.jobs()._jobs.values()):
-        assert time.monotonic() < end
-        time.sleep(0.05)
-    app.run()
-    assert not app.exception
 
 
 def asked() -> list[Job]:
@@ -52,7 +39,7 @@ def test_the_default_scan_starts_by_itself_and_becomes_a_recipe(open_page: Open)
     assert "% of what exact takes; the dense network has 99.4 %" in caption
     assert len(app.dataframe[0].value) == 2
     app.slider(key="loss-allowed").set_value(5.0).run()
-    session = app.session_state["pruning-session"]
+    session = session_of(app)
     scan = scans.latest(session.model_id, "channel", "l2")
     assert scan is not None
     expected = {key: ratio for key, ratio in scan.prunable(5.0).items() if ratio}
@@ -124,7 +111,7 @@ def test_a_stopped_scan_is_kept_and_goes_on(open_page: Open) -> None:
 
 def test_looking_at_single_weights_leaves_the_prune_page_as_it_is(open_page: Open) -> None:
     app = open_page("sensitivity", model="digits-mlp")
-    session = app.session_state["pruning-session"]
+    session = session_of(app)
     session.set_ratios({"hidden.fc1": 0.5})
     app.selectbox(key="look-channel").set_value("weight").run()
     wait(app)

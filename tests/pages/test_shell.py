@@ -6,16 +6,13 @@ from typing import Any
 
 import pytest
 import torch
+from opened import session_of
 from safetensors.torch import save as as_safetensors
 from streamlit.testing.v1 import AppTest
 
 import pruning
-from ui import state, uploads
+from ui import uploads
 from ui.shell import PAGES, data_dir_argument
-
-
-def session_of(app: AppTest) -> state.Session:
-    return app.session_state["pruning-session"]
 
 
 @pytest.mark.parametrize("name", PAGES)

@@ -3,47 +3,31 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from typing import Any
 
 import pytest
+from opened import Open, html, session_of
 
 from pruning.checkpoint import load_checkpoint
-from ui import cache, latencies
-from ui.prune import live
+from ui import cache
 
-Open = Callable[..., Any]
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(live, "REST_S", 0.0)
-    monkeypatch.setattr(latencies, "BUDGET_S", 0.02)
-
-
-def html(app: Any) -> str:
-    return " ".join(element.proto.body for element in app.get("html"))
-
-
-def session(app: Any) -> Any:
-    return app.session_state["pruning-session"]
+pytestmark = pytest.mark.usefixtures("quick")
 
 
 def test_whole_layers_from_the_choice_to_every_page(open_page: Open) -> None:
     app = open_page("prune", model="digits-vit")
     app.selectbox(key="granularity").set_value("layer").run()
-    assert (session(app).granularity, session(app).criterion) == ("layer", "influence")
+    assert (session_of(app).granularity, session_of(app).criterion) == ("layer", "influence")
     assert app.query_params["g"] == "layer"
     app.number_input(key="drop-count").set_value(2)
     app.button(key="apply-preset").click().run()
-    dropped = sorted(session(app).ratios)
+    dropped = sorted(session_of(app).ratios)
     assert len(dropped) == 2
     shown = html(app)
     assert "measured on 360 " in shown
     assert not app.error
-    app.session_state["pruning-session"].undo()
-    assert not session(app).ratios
-    session(app).redo()
+    session_of(app).undo()
+    assert not session_of(app).ratios
+    session_of(app).redo()
 
     app.switch_page("pages/weights.py").run()
     app.selectbox(key="layer").set_value(f"{dropped[0]}.fc1").run()
@@ -55,7 +39,7 @@ def test_whole_layers_from_the_choice_to_every_page(open_page: Open) -> None:
         app.switch_page(f"pages/{page}.py").run()
         assert not app.exception
         assert not app.error
-    recipe = session(app).recipe
+    recipe = session_of(app).recipe
     loaded = load_checkpoint(cache.exported("digits-vit", recipe, "dense"))
     assert loaded.recipe == recipe
     assert json.loads(recipe.to_json())["rules"][dropped[0]]["granularity"] == "layer"
@@ -72,7 +56,7 @@ def test_a_network_without_such_layers_says_why(open_page: Open, page: str) -> N
 def test_the_honest_sentence_stands_on_the_page(open_page: Open) -> None:
     app = open_page("prune", model="digits-mlp")
     assert not any("Asked" in caption.value for caption in app.caption)
-    session(app).set_ratios({"hidden.fc1": 0.5, "hidden.fc2": 0.5})
+    session_of(app).set_ratios({"hidden.fc1": 0.5, "hidden.fc2": 0.5})
     app.run()
     said = next(caption.value for caption in app.caption if caption.value.startswith("Asked"))
     assert "Asked 50.0 % of 400 units in 2 rows, got 64.8 % of all parameters" in said
@@ -81,10 +65,10 @@ def test_the_honest_sentence_stands_on_the_page(open_page: Open) -> None:
 
 def test_heads_by_hand_are_planned_measured_and_exported(open_page: Open) -> None:
     app = open_page("prune", model="digits-vit")
-    session(app).switch({"blocks.0.attention.qkv": (0, 3)})
+    session_of(app).switch({"blocks.0.attention.qkv": (0, 3)})
     app.run()
     assert "measured on 360 " in html(app)
-    recipe = session(app).recipe
+    recipe = session_of(app).recipe
     assert cache.plan("digits-vit", recipe).entries[0].note == "by hand, without 0, 3"
     app.switch_page("pages/export.py").run()
     assert not app.error

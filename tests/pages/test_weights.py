@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from opened import Open, session_of
 
 from pruning.groups.choices import DEFAULT
 from ui import cache
-
-Open = Callable[..., Any]
 
 
 def labels(app: Any) -> set[str]:
@@ -46,7 +44,7 @@ def test_the_ratio_to_look_at_says_how_many_go(open_page: Open) -> None:
 def test_pruned_beside_dense(open_page: Open) -> None:
     app = open_page("weights")
     assert app.segmented_control[0].disabled
-    app.session_state["pruning-session"].set_ratios({"conv": 0.5})
+    session_of(app).set_ratios({"conv": 0.5})
     app.run()
     for side in ("Pruned", "Both"):
         app.segmented_control(key="weights-side").set_value(side).run()
