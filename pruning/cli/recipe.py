@@ -3,41 +3,29 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from dataclasses import asdict
 
-from pruning.blocks import find_blocks, lowest
-from pruning.counts import kept_count
-from pruning.criteria import CRITERIA, score_blocks
+from pruning.criteria import CRITERIA
 from pruning.groups import Structure
-from pruning.layers import find_layers
 from pruning.models import LoadedModel
-from pruning.recipe import Recipe, Rule
-from pruning.sparsity import parse
-from pruning.statistics import collect_statistics
+from pruning.recipe import Recipe
 from pruning.tasks import load_task
+from pruning.uniform import uniform_recipe as uniform
 
 MAX_RECIPE_BYTES = 16_000_000
 
 
 def uniform_recipe(arguments: Namespace, loaded: LoadedModel, structure: Structure) -> Recipe:
     """The same ratio for every key."""
-    if arguments.granularity == "layer":
-        return _layer_recipe(arguments, loaded, structure)
-    if arguments.granularity == "channel":
-        keys = [group.id for group in structure.groups]
-    else:
-        layers = find_layers(loaded.module, loaded.example_inputs)
-        misfit = parse(arguments.granularity).misfit
-        keys = [
-            layer.name
-            for layer in layers
-            if layer.prunable and not misfit(loaded.module.get_submodule(layer.name))
-        ]
-    if not keys:
-        raise ValueError(f"Nothing in {loaded.name} can be pruned by {arguments.granularity}.")
-    rule = Rule(ratio=arguments.ratio, granularity=arguments.granularity, criterion=arguments.criterion)
-    found = asdict(structure.choices)
-    return Recipe(rules=dict.fromkeys(keys, rule), seed=arguments.seed, **found, model=loaded.name)
+    by_data = arguments.granularity == "layer" and CRITERIA[arguments.criterion].needs
+    return uniform(
+        loaded,
+        structure,
+        ratio=arguments.ratio,
+        granularity=arguments.granularity,
+        criterion=arguments.criterion,
+        seed=arguments.seed,
+        task=load_task(loaded.task, arguments.data_dir) if by_data else None,
+    )
 
 
 def given_recipe(arguments: Namespace, loaded: LoadedModel) -> Recipe | None:
@@ -58,20 +46,3 @@ def given_recipe(arguments: Namespace, loaded: LoadedModel) -> Recipe | None:
         if getattr(arguments, name) not in (None, getattr(recipe, name)):
             raise ValueError(f"The recipe says {name} {getattr(recipe, name)!r}; leave --{name} out.")
     return recipe
-
-
-def _layer_recipe(arguments: Namespace, loaded: LoadedModel, structure: Structure) -> Recipe:
-    """That fraction of the blocks, the lowest scores first."""
-    blocks = find_blocks(loaded.module, loaded.example_inputs, structure).blocks
-    if not blocks:
-        raise ValueError(f"Nothing in {loaded.name} can be pruned by layer.")
-    statistics = None
-    if needs := CRITERIA[arguments.criterion].needs:
-        statistics = collect_statistics(loaded.module, load_task(loaded.task, arguments.data_dir), needs)
-    scores = score_blocks(loaded.module, blocks, arguments.criterion, statistics, arguments.seed)
-    gone = lowest(scores, len(blocks) - kept_count(len(blocks), arguments.ratio, minimum=0))
-    rules = {
-        block.id: Rule(ratio=float(block.id in gone), granularity="layer", criterion=arguments.criterion)
-        for block in blocks
-    }
-    return Recipe(rules=rules, seed=arguments.seed, model=loaded.name)
