@@ -188,7 +188,7 @@ def save(kind: str, digest: str, text: str) -> bool:
         return False
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _write_whole(path, data)
+        write_whole(path, data)
     except OSError:
         return False
     _forget_oldest(path.parent, bound)
@@ -248,7 +248,7 @@ def _bound() -> int:
     return megabytes("PRUNING_CACHE_MB", MEGABYTES * 1_000_000)
 
 
-def _write_whole(path: Path, data: bytes) -> None:
+def write_whole(path: Path, data: bytes) -> None:
     """Write beside the final place and move there, so that nobody ever reads half a file."""
     handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
     try:

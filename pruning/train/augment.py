@@ -3,28 +3,48 @@
 from __future__ import annotations
 
 import math
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pruning.train.recipes import Training
+
+class Changes(Protocol):
+    """How far images are changed; the settings of a training have these."""
+
+    @property
+    def shift(self) -> float:
+        """Pixels each way."""
+
+    @property
+    def rotate(self) -> float:
+        """Degrees each way."""
+
+    @property
+    def zoom(self) -> float:
+        """Share, up or down."""
+
+    @property
+    def flip(self) -> bool:
+        """Whether half of them are mirrored left to right."""
 
 
-def augment(images: Tensor, training: Training, generator: torch.Generator) -> Tensor:
-    """Each image moved, turned, scaled and mirrored at random, as far as the recipe says.
+def augment(images: Tensor, changes: Changes, generator: torch.Generator) -> Tensor:
+    """Each image moved, turned, scaled and mirrored at random, as far as the settings say.
 
     Args:
         images: (b, C, H, W), float; black must be the value of the background that is moved in.
+        changes: how far.
     Returns:
         (b, C, H, W); the input is left as it was.
     """
-    if training.flip:
+    if changes.flip:
         mirrored = torch.rand(len(images), 1, 1, 1, generator=generator) < 0.5
         images = torch.where(mirrored, images.flip(3), images)
-    if training.rotate or training.zoom:
-        return warp(images, training.shift, training.rotate, training.zoom, generator)
-    return crop(images, int(training.shift), generator) if training.shift else images
+    if changes.rotate or changes.zoom:
+        return warp(images, changes.shift, changes.rotate, changes.zoom, generator)
+    return crop(images, int(changes.shift), generator) if changes.shift else images
 
 
 def crop(images: Tensor, margin: int, generator: torch.Generator) -> Tensor:
