@@ -125,7 +125,9 @@ class Figures(_Frozen):
         test_confusion: the same on test images.
         epochs: that were trained.
         best: number of the epoch whose network came out.
+        ended: of a training: "done", "early" when patience ran out, "stopped", or "diverged".
         seconds: of training.
+        check: what came out of loading the written file again, a sentence; "" if none was written.
         points: of a scan, or cells of a study, that are done.
         total: of these, that there are in all.
     """
@@ -144,7 +146,9 @@ class Figures(_Frozen):
     test_confusion: tuple[tuple[int, ...], ...] = ()
     epochs: int | None = None
     best: int | None = None
+    ended: str = ""
     seconds: float | None = None
+    check: str = ""
     points: int | None = None
     total: int | None = None
 

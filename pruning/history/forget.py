@@ -25,12 +25,19 @@ def forget(connection: Connection, ids: Collection[str]) -> None:
     connection.execute(delete(runs).where(runs.c.id.in_(ids)))
 
 
-def forget_oldest(connection: Connection, kind: Kind) -> None:
-    """Hold the rows of a kind within their bound; cells of a study are not counted, and stay."""
+def forget_oldest(connection: Connection, kind: Kind) -> list[str]:
+    """Hold the rows of a kind within their bound; cells of a study are not counted, and stay.
+
+    Returns:
+        Ids of those that are forgotten.
+    """
     if kind not in MOST:
-        return
+        return []
     mine = (runs.c.kind == kind, runs.c.study.is_(None), runs.c.state.in_(ENDED))
     there = connection.execute(select(func.count()).select_from(runs).where(*mine)).scalar_one()
-    if there > MOST[kind]:
-        oldest = select(runs.c.id).where(*mine, runs.c.starred.is_(False)).order_by(runs.c.created)
-        forget(connection, connection.execute(oldest.limit(there - MOST[kind])).scalars().all())
+    if there <= MOST[kind]:
+        return []
+    oldest = select(runs.c.id).where(*mine, runs.c.starred.is_(False)).order_by(runs.c.created)
+    gone = connection.execute(oldest.limit(there - MOST[kind])).scalars().all()
+    forget(connection, gone)
+    return list(gone)

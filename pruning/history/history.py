@@ -298,15 +298,18 @@ class History:
             raise self._database.problem(error) from None
 
     def _insert(self, new: dict[str, Any]) -> str:
+        gone: list[str] = []
         with self._write() as connection:
             same = select(rows.c.id).where(rows.c.same == new["same"])
             known = connection.execute(same).scalar() if new["same"] else None
             if known is None:
                 connection.execute(insert(rows).values(new))
-                forget_oldest(connection, new["kind"])
+                gone = forget_oldest(connection, new["kind"])
             elif new["state"] == "done":
                 again = {name: new[name] for name in ("state", "figures", "ended")}
                 connection.execute(update(rows).where(rows.c.id == known).values(again))
+        for one in gone:
+            files.remove(one)
         return str(known or new["id"])
 
     def _change(self, run_id: str, values: dict[str, Any], only: tuple[RunState, ...] = ()) -> bool:

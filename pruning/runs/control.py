@@ -71,10 +71,16 @@ class Control:
 
     # For the work
 
-    def phase(self, name: str) -> None:
-        """Something else begins; its steps are not known yet."""
-        self._pace = Pace()
-        self._say(Progress(phase=name), now=True)
+    def phase(self, name: str, *, go_on: bool = False) -> None:
+        """Something else begins.
+
+        Args:
+            name: for the screen.
+            go_on: whether steps are counted on; else they are not known yet.
+        """
+        if not go_on:
+            self._pace, self._progress = Pace(), Progress()
+        self._say(self._progress.model_copy(update={"phase": name}), now=True)
         self.check()
 
     def step(self, done: int, total: int, images: int = 0) -> None:

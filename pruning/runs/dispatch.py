@@ -16,10 +16,11 @@ from pruning.history import History, HistoryError, Kind, RunState
 from pruning.history.files import alive
 from pruning.history.files import remove as remove_files
 from pruning.models import LoadedModel
+from pruning.runs.about import Settings
 from pruning.runs.child import Child
 from pruning.runs.control import GRACE_S, NOT_MINE, SERVER_ENDED
 from pruning.runs.progress import Progress
-from pruning.runs.submit import Settings, submit
+from pruning.runs.submit import submit
 from pruning.store import cache_dir
 from pruning.tasks import data_dir
 

@@ -1,11 +1,10 @@
-"""What each kind of run does."""
+"""What a piece of work is, and what it is given."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 
 from pruning.history import History, Run
 from pruning.runs.control import Control
@@ -31,4 +30,3 @@ class Job:
 
 
 Work = Callable[[Job], None]
-WORKS: Mapping[str, Work] = MappingProxyType({})

@@ -19,7 +19,8 @@ from filelock import Timeout
 from pruning.history import History, Run
 from pruning.history.files import lock_of
 from pruning.runs.control import NOT_MINE, Control, Stopped
-from pruning.runs.work import WORKS, Job, Work
+from pruning.runs.work import Job, Work
+from pruning.runs.works import WORKS
 
 _LOCK_S = 5.0  # whoever looks whether a run lives holds its lock for a moment
 _NICE = 10
@@ -72,6 +73,11 @@ def main(run_id: str, works: Mapping[str, Work] = WORKS) -> int:
     return 0
 
 
+def threads() -> int:
+    """Of torch in a worker: half of the machine's cores; results depend on it in the last digit."""
+    return max(1, (os.cpu_count() or 2) // 2)
+
+
 def leave() -> None:
     """End this process and all that it has started, at once."""
     if hasattr(os, "killpg") and os.getpgrp() == os.getpid():
@@ -83,7 +89,7 @@ def _be_modest() -> None:
     """The server and its visitors come first. On Windows the dispatcher has asked for a low priority."""
     with suppress(AttributeError, OSError):
         os.nice(_NICE)
-    torch.set_num_threads(max(1, (os.cpu_count() or 2) // 2))
+    torch.set_num_threads(threads())
 
 
 def _sentence(error: Exception) -> str:

@@ -194,7 +194,10 @@ def test_evaluations_are_bounded_the_oldest_without_a_star_go(
     ids = [history.add(About(kind="evaluation", title=str(number))) for number in range(3)]
     cell = history.add(About(kind="evaluation", study=kept))
     history.star(ids[0])
+    for run_id in ids:
+        history.folder(run_id).mkdir(parents=True)
     ids += [history.add(About(kind="evaluation", title=str(number))) for number in range(2)]
+    assert [history.folder(run_id).exists() for run_id in ids] == [True, False, False, False, False]
     assert {run.id for run in history.runs()} == {kept, cell, ids[0], ids[3], ids[4]}
 
 
