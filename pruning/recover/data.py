@@ -23,8 +23,7 @@ def batches(split: Split, fit: Fit, epoch: int) -> Iterator[tuple[Tensor, Tensor
     """One epoch of x (b, C, H, W) and y (b,), in an order and with changes that (seed, epoch) decide."""
     generator = torch.Generator().manual_seed(seed_of(fit, epoch))
     for chosen in _parts(torch.randperm(len(split), generator=generator), fit.batch_size):
-        x = split.store.normalise(split.store.read(split.rows[chosen.numpy()]))
-        yield augment(x, fit, generator), split.targets[chosen]
+        yield augment(split.inputs(chosen), fit, generator), split.targets[chosen]
 
 
 def steps_in(split: Split, fit: Fit) -> int:

@@ -10,7 +10,6 @@ from pruning.recipe import Recipe, Rule
 from pruning.recover.optimise import rate
 from pruning.recover.settings import Pruning, Recovery
 from pruning.registry import Registry
-from pruning.sparsity import masks_weights
 
 ONE_CYCLE = 14.0, 5.0  # alpha and beta of Hubens et al. 2021
 
@@ -83,10 +82,8 @@ def asked_by(recipe: Recipe, pruning: Pruning, progress: float) -> Recipe:
     rules = {}
     for place, (key, rule) in enumerate(recipe.rules.items(), 1):
         ratio = asked(rule.ratio, progress, place / len(recipe.rules)) if progress > 0 else 0.0
-        if rule.granularity == "channel" and not rule.removed:
+        if not _is_switch(rule):
             rules[key] = rule.model_copy(update={"ratio": ratio})
-        elif masks_weights(rule.granularity) and ratio > 0:
-            rules[key] = Rule(ratio=ratio, granularity=rule.granularity, criterion=rule.criterion)
     return recipe.model_copy(update={"rules": rules})
 
 
@@ -103,11 +100,8 @@ def preview(
         all keys, "" by name, where they rise alike; and (epoch, learning rate).
     """
     pruning = settings.pruning
-    ratios = {key: settings.recipe.rules[key].ratio for key in keys if key in settings.recipe.rules}
-    curves = {
-        key: _curve(pruning, ratio, place, len(ratios))
-        for place, (key, ratio) in enumerate(ratios.items(), 1)
-    }
+    rules = [(key, settings.recipe.rules[key]) for key in keys if key in settings.recipe.rules]
+    curves = {key: _curve(pruning, rule, place, len(rules)) for place, (key, rule) in enumerate(rules, 1)}
     if len({tuple(curve) for curve in curves.values()}) == 1:
         curves = {"": next(iter(curves.values()))}
     for curve in curves.values():
@@ -120,14 +114,23 @@ def preview(
     return curves, rates
 
 
-def _curve(pruning: Pruning, ratio: float, place: int, keys: int) -> list[tuple[float, float]]:
-    asked = SCHEDULES[pruning.schedule].asked
+def _curve(pruning: Pruning, rule: Rule, place: int, keys: int) -> list[tuple[float, float]]:
     curve = [(0.0, 0.0)]
     for update in updates_of(pruning, keys):
-        whole = update.progress >= 1 or not ratio
-        share = 1.0 if whole else asked(ratio, update.progress, place / keys) / ratio
+        if update.progress >= 1 or not rule.ratio:
+            share = 1.0
+        elif _is_switch(rule):
+            share = 0.0
+        else:
+            asked = SCHEDULES[pruning.schedule].asked(rule.ratio, update.progress, place / keys)
+            share = round(asked / rule.ratio, 9)
         curve.append((pruning.stabilise + update.at, share))
     return curve
+
+
+def _is_switch(rule: Rule) -> bool:
+    """Whether it is all or nothing: a whole layer, or units named by hand."""
+    return rule.granularity == "layer" or bool(rule.removed)
 
 
 def _geometric(ratio: float, progress: float, _: float) -> float:

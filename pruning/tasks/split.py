@@ -75,6 +75,10 @@ class Split(Dataset[tuple[Tensor, int]]):
             rows = self.rows[start : start + size]
             yield self._inputs(rows), self.targets[start : start + size]
 
+    def inputs(self, indices: Tensor) -> Tensor:
+        """What a network is given of these images, in their order: (n, C, H, W) float32, normalised."""
+        return self._inputs(self.rows[indices.numpy()])
+
     def images(self, indices: Sequence[int] | Tensor | None = None) -> Tensor:
         """Images to look at: (n, C, H, W), float32 in 0..1; all of them if no indices are given."""
         rows = self.rows if indices is None else self.rows[np.asarray(indices, dtype=np.int64)]

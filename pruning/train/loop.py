@@ -99,8 +99,7 @@ def shuffled(split: Split, training: Training, generator: torch.Generator) -> It
     """One epoch of augmented batches in random order."""
     order = torch.randperm(len(split), generator=generator)
     for chosen in order.split(training.batch_size):
-        x = split.store.normalise(split.store.read(split.rows[chosen.numpy()]))
-        yield augment(x, training, generator), split.targets[chosen]
+        yield augment(split.inputs(chosen), training, generator), split.targets[chosen]
 
 
 def rate(progress: float, training: Training) -> float:

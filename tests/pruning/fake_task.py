@@ -25,6 +25,9 @@ class FakeSplit:
         for start in range(0, len(self), size):
             yield self.x[start : start + size], self.targets[start : start + size]
 
+    def inputs(self, indices: Tensor) -> Tensor:
+        return self.x[indices]
+
     def images(self, indices: list[int]) -> Tensor:
         return self.x[indices].sigmoid()
 
