@@ -140,7 +140,7 @@ def across_groups(scores: Mapping[str, Tensor], criterion: str) -> dict[str, Ten
     arXiv:2301.12900). The ranking within a group stays. Single weights are compared as they are.
 
     Args:
-        scores: from `score_groups`.
+        scores: from `score_groups`; what is gone already may be minus infinity, and counts as 0 in a mean.
         criterion: that gave them; an unknown name counts as not comparable.
     """
     if criterion in CRITERIA and CRITERIA[criterion].comparable:
@@ -149,7 +149,7 @@ def across_groups(scores: Mapping[str, Tensor], criterion: str) -> dict[str, Ten
 
 
 def _by_mean(scores: Tensor) -> Tensor:
-    mean = scores.abs().mean()
+    mean = scores.masked_fill(scores == -torch.inf, 0).abs().mean()
     return scores / mean if mean > 0 else scores
 
 

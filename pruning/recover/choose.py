@@ -15,6 +15,7 @@ from pruning.known_scores import KnownScores, weight_name
 from pruning.plan import Plan, make_plan
 from pruning.recipe import Recipe
 from pruning.sparsity import masks_weights
+from pruning.sparsity.pattern import NAME as PATTERN
 
 if TYPE_CHECKING:
     from pruning.blocks import BlockStructure
@@ -57,8 +58,8 @@ class Movement:
         total = torch.zeros(group.size)
         for member in group.members:
             if member.parameter in self.scores:
-                moved = self.scores[member.parameter].cpu().movedim(member.dim, 0).flatten(1).sum(1)
-                total += moved[member.index].sum(1)
+                moved = self.scores[member.parameter].cpu().movedim(member.dim, 0)
+                total += moved.reshape(len(moved), -1).sum(1)[member.index].sum(1)
         return total
 
 
@@ -75,6 +76,9 @@ def plan_at(
 ) -> Plan:
     """What stays of a network in training; of what went before, nothing comes back.
 
+    Only to keep counts exact does something return, at zero: single weights, if the channels that go take
+    more of those left than their rule does; entries of kernels whose pattern is no longer common.
+
     Args:
         module: at full size, what went before being zero.
         asked: the recipe as far as it is asked for by now.
@@ -88,12 +92,12 @@ def plan_at(
         if rule.granularity == "channel" and not rule.removed:
             group = structure.by_id[key]
             found = movement.of_group(group) if movement else known.of_group(group, rule.criterion)
-            scores[key] = _lowered(found, before, key)
+            scores[key] = _lowered(found, before, key, rule.granularity)
         elif masks_weights(rule.granularity):
             name, weight = weight_name(key), module.get_submodule(key).weight
             assert isinstance(weight, Tensor)
             found = movement.scores[name].cpu() if movement else known.of_weight(key, weight, rule.criterion)
-            scores[name] = _lowered(found, before, key)
+            scores[name] = _lowered(found, before, key, rule.granularity)
     return make_plan(
         module,
         asked,
@@ -105,12 +109,13 @@ def plan_at(
     )
 
 
-def _lowered(scores: Tensor, before: Plan | None, key: str) -> Tensor:
-    """Scores with what is gone just below all others, near enough that a mean over all hardly changes."""
+def _lowered(scores: Tensor, before: Plan | None, key: str, granularity: str) -> Tensor:
+    """Scores with what is gone below all others."""
     if before is None or key not in before.keep:
         return scores
-    below = scores.min() - 1e-6 * scores.abs().max().clamp_min(1e-30)
-    return torch.where(before.keep[key], scores, below)
+    if granularity == PATTERN:  # its scores are added up, times 0 and 1
+        return torch.where(before.keep[key], scores, -1e6 * scores.abs().max().clamp_min(1e-30))
+    return scores.masked_fill(~before.keep[key], -math.inf)
 
 
 def exchange(plan: Plan, module: nn.Module, gradients: Mapping[str, Tensor], share: float) -> Plan:

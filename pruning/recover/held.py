@@ -7,12 +7,13 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from pruning.known_scores import weight_name
 from pruning.masks import cut, named_tensors, survivors
 from pruning.plan import Plan
 
 
 class Held:
-    """Parameters of a network in training with the masks that hold them.
+    """Parameters and buffers of a network in training with the masks that hold them.
 
     Gradients are masked before a step and weights after it. As the optimizer's state of a masked entry is
     set to zero when the mask is set, neither momentum nor weight decay ever moves it: its gradient, its
@@ -20,25 +21,29 @@ class Held:
 
     Args:
         module: the network in training; its parameters are changed in place.
-        masks: parameter name -> bool of its shape, True = keep.
+        masks: parameter or buffer -> bool of its shape, True = keep.
     """
 
     def __init__(self, module: nn.Module, masks: Mapping[str, Tensor]) -> None:
-        parameters = dict(module.named_parameters(remove_duplicate=False))
-        self.masks = {
-            name: keep for name, keep in masks.items() if name in parameters and not bool(keep.all())
+        tensors: dict[str, Tensor] = {
+            **dict(module.named_parameters(remove_duplicate=False)),
+            **dict(module.named_buffers(remove_duplicate=False)),
         }
-        self._parameters: list[Tensor] = [parameters[name] for name in self.masks]
-        # Numbers and not booleans: one multiplication over all of them is the fastest way.
-        self._keep = [
-            keep.to(p.device, p.dtype) for p, keep in zip(self._parameters, self.masks.values(), strict=True)
+        self.masks = {name: keep for name, keep in masks.items() if name in tensors and not bool(keep.all())}
+        # Numbers and not booleans, in the order of the tensor: one multiplication over all is fastest.
+        self._all = [tensors[name] for name in self.masks]
+        self._keep = [torch.empty_like(tensors[name]).copy_(keep) for name, keep in self.masks.items()]
+        self._trained = [
+            (tensor, keep)
+            for tensor, keep in zip(self._all, self._keep, strict=True)
+            if isinstance(tensor, nn.Parameter)
         ]
 
     @torch.no_grad()
     def set(self, optimizer: torch.optim.Optimizer | None = None) -> None:
         """Zero what is masked, and what the optimizer knows of it."""
         self.after_step()
-        for parameter, keep in zip(self._parameters, self._keep, strict=True):
+        for parameter, keep in self._trained:
             for value in (optimizer.state.get(parameter, {}) if optimizer else {}).values():
                 if isinstance(value, Tensor) and value.shape == parameter.shape:
                     value.mul_(keep)
@@ -46,35 +51,37 @@ class Held:
     @torch.no_grad()
     def before_step(self) -> None:
         """Zero the gradients of what is masked. A parameter without a gradient is passed over."""
-        pairs = [
-            (p.grad, keep) for p, keep in zip(self._parameters, self._keep, strict=True) if p.grad is not None
-        ]
+        pairs = [(parameter.grad, keep) for parameter, keep in self._trained if parameter.grad is not None]
         if pairs:
             torch._foreach_mul_([grad for grad, _ in pairs], [keep for _, keep in pairs])
 
     @torch.no_grad()
     def after_step(self) -> None:
-        """Zero the weights of what is masked."""
-        if self._parameters:
-            torch._foreach_mul_(self._parameters, self._keep)
+        """Zero what is masked."""
+        if self._all:
+            torch._foreach_mul_(self._all, self._keep)
 
 
 def masks_of(module: nn.Module, plan: Plan) -> dict[str, Tensor]:
-    """What a plan keeps of each parameter of the network at full size, channels and single weights together.
+    """What a plan keeps of a network at full size, channels and single weights together.
 
     Args:
         module: of the plan's shapes.
         plan: whole layers that it drops are not masked.
     Returns:
-        parameter -> bool of its shape, True = keep; only those of which something goes.
+        parameter or buffer -> bool of its shape, True = keep: what `apply_masks` sets to zero, and no more.
     """
+    shapes = {name: tensor.shape for name, tensor in named_tensors(module).items()}
     masks: dict[str, Tensor] = {}
-    parameters = dict(module.named_parameters(remove_duplicate=False))
-    for name, dims in survivors(plan.structure, plan.channels).items():
-        if name in parameters:
-            masks[name] = _outer(parameters[name].shape, dims)
+    for key, keep in plan.channels.items():
+        for member in plan.structure.group(key).members:
+            if not member.divides and member.parameter in shapes:
+                mask = masks.setdefault(
+                    member.parameter, torch.ones(shapes[member.parameter], dtype=torch.bool)
+                )
+                mask.index_fill_(member.dim, member.index[~keep].flatten(), False)
     for layer, keep in plan.weights.items():
-        name = f"{layer}.weight" if layer else "weight"
+        name = weight_name(layer)
         masks[name] = masks[name] & keep.cpu() if name in masks else keep.cpu().clone()
     return masks
 
@@ -90,14 +97,7 @@ def masks_when_small(small: nn.Module, plan: Plan) -> dict[str, Tensor]:
     tensors = named_tensors(small)
     masks = {}
     for layer, keep in plan.weights.items():
-        name = f"{layer}.weight" if layer else "weight"
+        name = weight_name(layer)
         if name in tensors:
             masks[name] = cut(keep.cpu(), gone.get(name, {}))
     return masks
-
-
-def _outer(shape: torch.Size, dims: Mapping[int, Tensor]) -> Tensor:
-    keep = torch.ones(shape, dtype=torch.bool)
-    for dim, stays in dims.items():
-        keep &= stays.reshape([-1 if d == dim else 1 for d in range(len(shape))])
-    return keep
