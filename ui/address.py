@@ -32,11 +32,13 @@ NAMES = (
     "u",
     "f",
     "run",
+    "p",
     "o",
 )  # every parameter that is ours
 SCALE = 30_000  # ratios are whole multiples of 1/30000: exact for percent steps, and 15 bits hold them
 LOCKED = 0x8000  # the sixteenth bit
 MAX_CHARS = 16_000  # a longer ?r= is not ours
+MOST_PICKED = 40  # runs that an address names
 MAX_SETTINGS = 64_000  # characters of JSON that an ?f= may hold
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
@@ -45,6 +47,7 @@ _TOKEN = re.compile(r"[A-Za-z0-9_-]{16,43}")
 _DEVICE = re.compile(r"[a-z]{2,12}(:[0-9]{1,2})?")
 _WHOLE = re.compile(r"[0-9]{1,10}")
 _RUN = re.compile(r"[0-9a-f]{12}")
+_RUNS = re.compile(r"[0-9a-f]{12}(\.[0-9a-f]{12})*")
 _UNITS = re.compile(r"([0-9]{1,6})\.([0-9a-f]+)")
 
 
@@ -62,6 +65,7 @@ class Address:
         device: name of the one to run on, or "" for the usual one.
         recovery: settings of fine-tuning, without a recipe, or None for the usual ones.
         run: id of the run that is looked at, or "".
+        picked: ids of the runs that are selected for comparing.
     """
 
     model: str | None = None
@@ -73,6 +77,7 @@ class Address:
     device: str = ""
     recovery: Recovery | None = None
     run: str = ""
+    picked: tuple[str, ...] = ()
 
 
 def parse(params: Mapping[str, str]) -> Address:
@@ -110,6 +115,7 @@ def parse(params: Mapping[str, str]) -> Address:
         device=matching("d", _DEVICE) or "",
         recovery=unpack_recovery(params.get("f", "")),
         run=matching("run", _RUN) or "",
+        picked=tuple(filter(None, (matching("p", _RUNS) or "").split(".")))[:MOST_PICKED],
     )
 
 
@@ -122,6 +128,7 @@ def write(
     device: str = "",
     recovery: Recovery | None = None,
     run: str = "",
+    picked: Sequence[str] = (),
 ) -> dict[str, str]:
     """The query parameters that `parse` reads back; decisions left at their default are not written.
 
@@ -130,6 +137,7 @@ def write(
         device: to run on; "" for the usual one.
         recovery: settings of fine-tuning; None for the usual ones.
         run: id of the run that is looked at; "" for none.
+        picked: ids of the runs that are selected; only the first `MOST_PICKED` are written.
     """
     blank = Draft()
     wanted = {
@@ -147,6 +155,7 @@ def write(
         "u": pack_units(draft.removed, keys),
         "f": pack_recovery(recovery) if recovery else "",
         "run": run,
+        "p": ".".join(picked[:MOST_PICKED]),
         "o": owner,
     }
     return {name: value for name, value in wanted.items() if value}

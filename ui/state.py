@@ -10,7 +10,7 @@ The only module that touches `st.session_state` and `st.query_params`. A page re
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -66,6 +66,8 @@ class Session:
         asked: which export was last measured for this session; the next one takes its place.
         recovery: settings of fine-tuning, without their recipe; None as long as nobody chose.
         run: id of the run that the Fine-tune page shows; "" for none.
+        picked: ids of the runs that are selected on the Compare page, in the order of their selection.
+        picks: counts selections that were not made in the table of runs, which then begins anew.
     """
 
     model: str = DEFAULT_MODEL
@@ -82,6 +84,8 @@ class Session:
     asked: str = ""
     recovery: Recovery | None = None
     run: str = ""
+    picked: tuple[str, ...] = ()
+    picks: int = 0
 
     # What pages read
 
@@ -240,14 +244,21 @@ class Session:
         """
         self.set(**_decisions(recipe, self.model_id))
 
-    def choose_recovery(self, recovery: Recovery | None) -> None:
-        """Other settings of fine-tuning; their recipe is always the session's."""
+    def choose_recovery(self, recovery: Recovery, *, anew: bool = False) -> None:
+        """Other settings of fine-tuning, without a recipe; `anew` if not one of their own widgets says so."""
         self.recovery, self.note = recovery, ""
+        self.version += anew
         self.save_address()
 
     def look_at(self, run: str) -> None:
         """Show this run on the Fine-tune page; "" for none."""
         self.run, self.note = run, ""
+        self.save_address()
+
+    def pick(self, picked: Iterable[str], *, in_table: bool = False) -> None:
+        """Select these runs, and no others, for comparing."""
+        self.picked, self.note = tuple(dict.fromkeys(picked)), ""
+        self.picks += not in_table
         self.save_address()
 
     def claim(self) -> str:
@@ -261,9 +272,8 @@ class Session:
         """Write the session into the page's address, unless it stands there already."""
         keys = self.keys if self.ratios or self.locked else ()
         device = "" if self.device == usual() else self.device
-        wanted = address.write(
-            self.model, self.weights, self.draft, keys, self.owner, device, self.recovery, self.run
-        )
+        decided = self.model, self.weights, self.draft, keys
+        wanted = address.write(*decided, self.owner, device, self.recovery, self.run, self.picked)
         for name in address.NAMES:
             if st.query_params.get(name) != wanted.get(name):
                 if name in wanted:
@@ -327,7 +337,7 @@ def asked(name: str) -> str | None:
 
 def _restore(found: address.Address) -> Session:
     """A session as the address describes it, as far as that can be had."""
-    restored = Session(owner=found.owner, recovery=found.recovery, run=found.run)
+    restored = Session(owner=found.owner, recovery=found.recovery, run=found.run, picked=found.picked)
     if found.model in MODELS:
         restored.model = str(found.model)
     elif found.model:

@@ -92,7 +92,7 @@ def course(
             100 * dense,
             line={"color": colours.dense, "width": 1.4, "dash": "dash"},
             annotation={"text": f"dense {percent(dense)}", "font": {"color": colours.dense, "size": 11}},
-            annotation_position="bottom right",
+            annotation_position="top right",
         )
     _pruned(figure, epochs, colours)
     _phases(figure, spans(pruning), colours)
@@ -153,7 +153,7 @@ def schedule(
 
     Args:
         curves: key of the recipe -> (epoch, share asked from then on), ascending; one entry where all are
-            alike.
+            alike, with "" for a key.
         rates: (epoch, learning rate).
     """
     figure = go.Figure()
@@ -162,7 +162,7 @@ def schedule(
         figure.add_scatter(
             x=[epoch for epoch, _ in points],
             y=[100 * share for _, share in points],
-            name=text(key),
+            name=text(key or "all"),
             mode="lines",
             line={"color": _turn(place, len(curves), colours), "width": 2.2, "shape": "hv"},
             fill="tozeroy" if alone else None,

@@ -49,7 +49,7 @@ def heat_map(epochs: Sequence[Epoch], colours: Palette) -> tuple[go.Figure, pd.D
 
 def weights(epochs: Sequence[Epoch], layer: str, colours: Palette) -> tuple[go.Figure, pd.DataFrame]:
     """Histogram of a layer's weights, with a slider over the epochs; grey: as it was at the start."""
-    shown = [epoch for epoch in _thinned(epochs, STEPS) if layer in epoch.histograms]
+    shown = _thinned([epoch for epoch in epochs if layer in epoch.histograms], STEPS)
     found = [epoch.histograms[layer] for epoch in shown]
     first, last = found[0], found[-1]
     edges = np.linspace(-first.edge, first.edge, len(first.counts) + 1)

@@ -1,4 +1,4 @@
-"""Whole sets of settings to begin with, each with values that suit the network's own training: pure functions."""
+"""Whole sets of settings to begin with, with values that suit the network's own training: pure functions."""
 
 from __future__ import annotations
 
@@ -225,7 +225,6 @@ _register(
         "again: does the small network learn alone? Long, since every round trains anew.",
         source="Frankle and Carbin 2019, arXiv:1803.03635",
         make=_lottery,
-        only_weights=True,
     ),
     Preset(
         name="movement",
@@ -233,7 +232,6 @@ _register(
         description="Weights go that training moves towards zero, whatever their size.",
         source="Sanh et al. 2020, arXiv:2005.07683",
         make=_movement,
-        only_weights=True,
     ),
     Preset(
         name="regrow",
