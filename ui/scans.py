@@ -13,7 +13,7 @@ from pruning import MODELS, Scan, store
 from pruning.groups.choices import DEFAULT, Choices
 from pruning.recipe import Granularity
 from pruning.sensitivity import Precise
-from ui import cache, uploads
+from ui import cache, record, uploads
 from ui.bounded import remember
 from ui.jobs import Job
 
@@ -44,6 +44,8 @@ def keep(model_id: str, weights: str, scan: Scan) -> None:
         scan: complete or not.
     """
     store.keep_scan(weights, scan)
+    if scan.complete:
+        record.scan(model_id, weights, scan)
     if scan.complete and scan.split == "validation":
         how = scan.granularity, scan.criterion, scan.seed, scan.choices
         remember(_known, _latest_digest(model_id, weights, *how), scan, _MOST)

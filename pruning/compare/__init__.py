@@ -3,7 +3,7 @@
 Not imported by `pruning` itself, which stays light: `from pruning.compare import points`.
 """
 
-from pruning.compare.answers import difference
+from pruning.compare.answers import paired
 from pruning.compare.difference import (
     Pair,
     in_words,
@@ -40,11 +40,11 @@ __all__ = [
     "accuracy_of",
     "as_html",
     "as_markdown",
-    "difference",
     "front",
     "in_words",
     "label_of",
     "name_of",
+    "paired",
     "points",
     "recipe_of",
     "recovery_of",

@@ -47,7 +47,7 @@ def read(folder: Path, split: str) -> Report | None:
     return Report(correct / n, wilson(correct, n), float("nan"), n, n, split, predictions, targets)
 
 
-def difference(history: History, first: Run, second: Run, split: str) -> Difference | None:
+def paired(history: History, first: Run, second: Run, split: str) -> Difference | None:
     """How much better the second run's network is than the first's on the same images.
 
     Returns:

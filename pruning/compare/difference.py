@@ -130,10 +130,9 @@ def _amounts(first: Recipe, second: Recipe) -> list[str]:
     moved = sorted((key for key in change if abs(change[key]) > SAME), key=lambda key: -abs(change[key]))
     if moved:
         more = sum(change[key] > 0 for key in moved)
-        said.append(
-            f"Of {_parts(len(change))} that both prune, the second cuts {more:,} further and "
-            f"{len(moved) - more:,} less far, {len(change) - len(moved):,} the same."
-        )
+        counts = ((more, "further"), (len(moved) - more, "less far"), (len(change) - len(moved), "as far"))
+        told = ", ".join(f"{count:,} {how}" for count, how in counts if count)
+        said.append(f"Of {_parts(len(change))} that both prune, the second cuts {told}.")
         named = ", ".join(
             f"“{key}” {_percent(one[key].ratio)} against {_percent(two[key].ratio)}" for key in moved[:_NAMED]
         )

@@ -12,7 +12,7 @@ from pruning import MissingData, Recipe, Report, Timing, store
 from pruning.checkpoint import Form, SelfCheck, check_batches, load_checkpoint, program_of, self_check
 from pruning.evaluate import evaluate_batches
 from pruning.tasks import Split, Task
-from ui import cache, latencies
+from ui import cache, latencies, record
 from ui.jobs import Job
 from ui.state import Session
 
@@ -173,6 +173,7 @@ def start(session: Session, choice: Choice, *, anew: bool = False) -> Job:
     stages = _stages(choice)
     names = ("write", *(stage.name for stage in stages))
     total = round(sum(stage.macs for stage in stages))
+    keep = record.export(choice)
 
     def work(job: Job) -> Measured:
         measured, before = Measured(), 0.0
@@ -186,6 +187,7 @@ def start(session: Session, choice: Choice, *, anew: bool = False) -> Job:
                 if job.stop.is_set():
                     return measured
             measured, before = replace(measured, **figures), before + stage.macs
+        keep(measured)
         return measured
 
     return cache.jobs().submit(session.claim(), KIND, choice.key, work, anew=anew)

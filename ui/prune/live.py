@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import streamlit as st
@@ -15,7 +16,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 import pruning
 from pruning.live import LiveEvaluator
-from ui import cache, charts, latencies, latency_setting, shell, state, ways
+from ui import cache, charts, latencies, latency_setting, record, shell, state, ways
 from ui.latencies import Setting
 from ui.prune import cards, facts
 from ui.prune.board import LIVE
@@ -61,6 +62,7 @@ def _accuracy(session: Session, now: Facts) -> None:
         kept = evaluator.kept_bytes, evaluator.budget
         card = cards.accuracy(now, report, whole, kept=kept)
         slot = st.html(card) if slot is None else slot.html(card)
+    record.evaluation(session, now, evaluator)
 
 
 def _pairs(
@@ -100,8 +102,15 @@ def latency() -> None:
         try:
             for timing in [found] if found else _timings(session, now, setting, slot, mark):
                 slot.html(cards.latency(timing, "", images, peaks) + mark)
+            _record(session, now)
         except ValueError as error:
             slot.html(cards.latency(None, str(error)) + mark)
+
+
+def _record(session: Session, now: Facts) -> None:
+    """The history gets the latency, too."""
+    with suppress(pruning.MissingData):
+        record.evaluation(session, now, cache.live(session.model_id, session.choices))
 
 
 def _setting() -> Setting:

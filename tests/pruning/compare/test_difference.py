@@ -28,7 +28,7 @@ def test_words_and_table_say_what_differs() -> None:
         "Seed of the recipe: 0 in the first, 3 in the second.",
         "Only the first prunes “hidden.fc3”.",
         "Only the second prunes “hidden.fc4”.",
-        "Of 2 parts that both prune, the second cuts 1 further and 0 less far, 1 the same.",
+        "Of 2 parts that both prune, the second cuts 1 further, 1 as far.",
         "The largest difference: “hidden.fc1” 50 % against 75 %.",
     ]
     pairs = {pair.name: (pair.first, pair.second) for pair in rule_pairs(first, second)}
@@ -73,14 +73,14 @@ def test_answers_are_found_again_and_compared(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setenv("PRUNING_CACHE_DIR", str(tmp_path))
     history, first, second = History(f"sqlite:///{tmp_path}/h.sqlite"), run(1), run(2)
     answers.keep(history.folder(first.id), answered([0, 0, 1, -1]), answered([0], "validation"))
-    assert answers.difference(history, first, second, "test") is None, "the second has none"
+    assert answers.paired(history, first, second, "test") is None, "the second has none"
     answers.keep(history.folder(second.id), answered([0, 1, 0, 0]))
-    found = answers.difference(history, first, second, "test")
+    found = answers.paired(history, first, second, "test")
     assert found is not None
     assert (found.value, found.gained, found.lost, found.n) == (0.25, 2, 1, 4)
-    assert answers.difference(history, first, second, "validation") is None
+    assert answers.paired(history, first, second, "validation") is None
     read = answers.read(history.folder(first.id), "test")
     assert read is not None
     assert read.predictions.tolist() == [0, 0, 1, -1]
     (history.folder(second.id) / answers.FILE).write_bytes(b"damaged")
-    assert answers.difference(history, first, second, "test") is None
+    assert answers.paired(history, first, second, "test") is None
