@@ -64,6 +64,11 @@ class Progress:
     def __exit__(self, *_: object) -> None:
         self._draw("")
 
+    def clear(self) -> None:
+        """Take the bar away, so that a line can be written in its place; the next update draws it again."""
+        self._draw("")
+        self.drawn = -math.inf
+
     def update(self, done: int, total: int, note: str = "") -> None:
         """Say that `done` of `total` steps are done."""
         now = time.monotonic()

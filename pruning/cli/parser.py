@@ -10,6 +10,8 @@ from typing import Any, NoReturn, get_args
 
 from pruning.cli.console import Console
 from pruning.cli.evaluate import run_evaluate
+from pruning.cli.finetune import run_finetune
+from pruning.cli.finetune_flags import add_flags
 from pruning.cli.inspect import run_inspect, run_models
 from pruning.cli.latency import run_latency
 from pruning.cli.prune import run_prune
@@ -19,6 +21,7 @@ from pruning.device import AUTO
 from pruning.groups.choices import Heads, Norms
 from pruning.latency import WAYS
 from pruning.recipe import UNITS
+from pruning.sensitivity import FEW
 from pruning.sparsity import parse
 from pruning.sparsity.n_of_m import read_spelled
 
@@ -31,10 +34,12 @@ from a network to a smaller one:
   python -m pruning inspect digits-resnet                      its layers, and which channels are coupled
   python -m pruning scan digits-resnet --loss 1 --write r.json measure each group, propose a recipe
   python -m pruning prune digits-resnet --recipe r.json --out small
+  python -m pruning finetune digits-resnet --ratio 0.5 --distill --out smaller
   python -m pruning evaluate small/digits-resnet-pruned.safetensors
   python -m pruning latency digits-resnet --recipe r.json      pruned and dense in turns
 
-Scans measure on validation images; test images are kept for final figures (prune, evaluate).
+Scans measure on validation images, which also choose the epoch of a fine-tuning; test images are kept for
+final figures (prune, finetune, evaluate).
 """
 
 
@@ -61,6 +66,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_inspect(commands)
     _add_scan(commands)
     _add_prune(commands)
+    _add_finetune(commands)
     _add_evaluate(commands)
     _add_latency(commands)
     _add_train(commands)
@@ -190,18 +196,24 @@ def _add_scan(commands: Any) -> None:
     mode.add_argument(
         "--adaptive",
         action="store_true",
-        help="measure each point on as many images as it takes, infer what is certain (default)",
+        help=f"measure each point on as many images as it takes, infer what is certain (default with more "
+        f"than {FEW} images)",
     )
-    mode.add_argument("--exact", action="store_true", help="measure each point on all images")
+    mode.add_argument(
+        "--exact",
+        action="store_true",
+        help=f"measure each point on all images (default with up to {FEW}, and for layers)",
+    )
     parser.add_argument(
         "--precision",
         type=float,
-        default=1.0,
         metavar="POINTS",
-        help="of adaptive scans: half width of the 95 %% intervals, in points; where more than ten "
-        "times that is lost, a tenth of the loss (default: %(default)s)",
+        help="adaptive, with this half width of the 95 %% intervals, in points; where more than ten "
+        "times that is lost, a tenth of the loss (default: 1)",
     )
-    parser.add_argument("--strict", action="store_true", help="keep to --precision however much is lost")
+    parser.add_argument(
+        "--strict", action="store_true", help="adaptive, and to --precision however much is lost"
+    )
     parser.add_argument(
         "--loss",
         type=float,
@@ -244,6 +256,34 @@ def _add_prune(commands: Any) -> None:
         default="dense",
         help="how masked weights are stored: dense, zeros included, or sparse (default: %(default)s)",
     )
+
+
+def _add_finetune(commands: Any) -> None:
+    parser = _command(
+        commands,
+        run_finetune,
+        "prune while training, and train until the network has recovered",
+        "Writes the network of the best epoch by validation images (.safetensors), its recipe, its settings, "
+        "a model card (README.md) and load.py. Interrupted, it goes on with --resume.",
+    )
+    _add_model(parser)
+    _add_device(parser)
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--recipe", type=Path, metavar="FILE", help="what to prune, as `scan --write` makes it")
+    what.add_argument(
+        "--ratio", type=_ratio, metavar="R", help="instead of a recipe: this fraction of every key"
+    )
+    _add_method(parser)
+    _add_choices(parser)
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the files")
+    parser.add_argument(
+        "--settings", type=Path, metavar="FILE", help="all settings, recipe included, as a run has left them"
+    )
+    parser.add_argument(
+        "--resume", action="store_true", help="go on with the interrupted run in the folder of --out"
+    )
+    add_flags(parser)
+    parser.set_defaults(seed=None)  # that of the settings
 
 
 def _add_evaluate(commands: Any) -> None:

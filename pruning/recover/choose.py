@@ -86,9 +86,10 @@ def plan_at(
         before: the last plan; what it removes is removed again, before anything else.
         movement: scores by it instead of by the rules' criteria.
     """
+    scores: dict[str, Tensor] = {}
     known = KnownScores(module, asked, tuple(example_inputs), task, structure, {})
-    scores = {}
-    for key, rule in asked.rules.items():
+    # Without either `make_plan` scores by itself, and says what is wrong with a recipe.
+    for key, rule in asked.rules.items() if before or movement else ():
         if rule.granularity == "channel" and not rule.removed:
             group = structure.by_id[key]
             found = movement.of_group(group) if movement else known.of_group(group, rule.criterion)

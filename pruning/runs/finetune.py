@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from pruning.compare import answers
 from pruning.device import on_device
 from pruning.groups import Structure, find_structure
 from pruning.history import Figures, Measured
@@ -51,6 +52,7 @@ def fine_tune(job: Job) -> None:
         latency_s=LATENCY_S,
         check=control.check,
     )
+    answers.keep(job.folder, found.validation, found.test)
     check = leave_result(job.folder, loaded, task, found, settings, recovered.epochs, recovered.best)
     figures = with_training(found.figures(len(task.classes)), recovered)
     job.history.set_figures(job.run.id, figures.model_copy(update={"check": str(check)}))

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from pruning.checkpoint import SelfCheck, Side, loading_code, model_card, save_checkpoint, self_check
 from pruning.checkpoint.write import write_atomically
-from pruning.compare import answers
 from pruning.models import LoadedModel
 from pruning.recover.record import Epoch
 from pruning.recover.settings import Recovery
@@ -57,7 +56,6 @@ def leave_result(
         folder / checkpoint_name(loaded.name), outcome.module, outcome.plan, outcome.recipe, form=outcome.form
     )
     check = self_check(file, outcome.module, task.test, limit=CHECKED_IMAGES, fresh_process=True)
-    answers.keep(folder, outcome.validation, outcome.test)
     spec = TASKS[loaded.task]
     card = model_card(
         architecture=loaded.name,
