@@ -60,9 +60,14 @@ class Dispatcher:
     # The server
 
     def start(self) -> None:
-        """Begin to work: what a server that has ended left behind is marked, then the queue goes on."""
+        """Begin to work: what a server that has ended left behind is marked, then the queue goes on.
+
+        Raises:
+            HistoryError: if the history cannot be used.
+        """
         with self._lock:
             if self._thread is None:
+                self._mark_orphans()
                 self._thread = threading.Thread(target=self._run, name="dispatcher", daemon=True)
                 self._thread.start()
                 atexit.register(self.close)
@@ -182,9 +187,8 @@ class Dispatcher:
         for child in list(self._children.values()):
             if child.status is not None:
                 self._ended(child)
-        if time.monotonic() - self._looked > _LOOK_S or not self._looked:
+        if time.monotonic() - self._looked > _LOOK_S:
             self._mark_orphans()
-            self._looked = time.monotonic()
         self._start_next()
 
     def _start_next(self) -> None:
@@ -215,11 +219,13 @@ class Dispatcher:
             self.history.set_state(run.id, "failed", error=words, only=("queued",))
         if run is not None and run.state == "cancelled":
             remove_files(run.id)
+        self.history.trim()
         with self._lock:
             del self._children[child.run_id]
 
     def _mark_orphans(self) -> None:
         """Runs that seem to be in work while nobody works on them: their server and worker were killed."""
+        self._looked = time.monotonic()
         for run in self.history.runs(kind=KINDS, state=_WORKED, study=""):
             here = self.history.folder(run.id).is_dir()
             if here and run.id not in self._children and not alive(run.id):

@@ -17,7 +17,7 @@ from pruning.runs.about import Settings, about_run
 from pruning.runs.study import StudySettings
 
 DENSE, SETTINGS = "dense.safetensors", "settings.json"
-MOST_WAITING = 50  # runs in the queue
+MOST_WAITING, MOST_OF_ONE = 50, 10  # runs in the queue, in all and of one visitor
 
 
 def submit(
@@ -34,6 +34,8 @@ def submit(
         raise ValueError(f"The study is of {settings.model}, not of {loaded.name}.")
     if history.count(state="queued") >= MOST_WAITING:
         raise ValueError(f"{MOST_WAITING} runs are waiting already; cancel one, or wait.")
+    if owner and history.count(state="queued", owner=owner) >= MOST_OF_ONE:
+        raise ValueError(f"{MOST_OF_ONE} of your runs are waiting already; cancel one, or wait.")
     _make_room(history)
     text = settings.to_json()
     about = about_run(loaded, settings, owner=owner, title=title, device=device)

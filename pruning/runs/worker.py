@@ -18,7 +18,7 @@ from filelock import Timeout
 
 from pruning.history import History, Run
 from pruning.history.files import lock_of
-from pruning.runs.control import NOT_MINE, Control, Stopped
+from pruning.runs.control import GRACE_S, NOT_MINE, Control, Stopped
 from pruning.runs.work import Job, Work
 from pruning.runs.works import WORKS
 
@@ -49,9 +49,13 @@ def work_on(run: Run, history: History, control: Control, works: Mapping[str, Wo
         control.close()
 
 
-def main(run_id: str, works: Mapping[str, Work] = WORKS) -> int:
+def main(run_id: str, works: Mapping[str, Work] = WORKS, grace_s: float = GRACE_S) -> int:
     """Be the process of one run.
 
+    Args:
+        run_id: of the run.
+        works: kind -> what is done.
+        grace_s: seconds that a step may take after the order to stop.
     Returns:
         The exit status: 0 however the run ended, as its row says; NOT_MINE if it is not this process's.
     """
@@ -67,7 +71,8 @@ def main(run_id: str, works: Mapping[str, Work] = WORKS) -> int:
         return NOT_MINE
     try:
         # Not sys.stdin: its buffer would be locked by the thread that reads it when Python ends.
-        work_on(run, history, Control(history, run_id, io.FileIO(0, closefd=False), sys.stdout, leave), works)
+        commands = io.FileIO(0, closefd=False)
+        work_on(run, history, Control(history, run_id, commands, sys.stdout, leave, grace_s), works)
     finally:
         lock.release()
     return 0

@@ -1,11 +1,13 @@
 """A worker whose work is to sleep: `python sleeper.py ID`. Settings: {"steps": n, "seconds": of each}.
 
-It notes every tenth step in a file, as an epoch that is kept, and goes on after the last one noted.
+It notes every tenth step in a file, as an epoch that is kept, and goes on after the last one noted. A deaf one
+makes no steps, and has started a process of its own.
 """
 
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 import time
 
@@ -20,6 +22,10 @@ def sleep(job: Job) -> None:
     with (job.folder / "begins").open("a") as file:
         file.write(f"{first} {time.time()}\n")
     job.control.phase("sleeping")
+    if asked.get("deaf"):
+        child = subprocess.Popen([sys.executable, "-S", "-c", "import time; time.sleep(600)"])
+        (job.folder / "child").write_text(str(child.pid))
+        time.sleep(600)
     for done in range(first + 1, asked["steps"] + 1):
         time.sleep(asked.get("seconds", 0.02))
         if done % 10 == 0:
@@ -33,4 +39,4 @@ def sleep(job: Job) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1], {"fine-tuning": sleep}))
+    sys.exit(main(sys.argv[1], {"fine-tuning": sleep}, grace_s=0.5))

@@ -108,8 +108,8 @@ def test_a_paused_run_waits_and_lets_another_one_work(line: Lines) -> None:
     until(lambda: other.said and other.said[-1].phase == WAITING)
     assert other.state == "queued"
     run.send("pause")
-    until(lambda: run.state == "paused")
-    assert run.said[-1].phase == PAUSED
+    until(lambda: run.said[-1].phase == PAUSED)
+    assert run.state == "paused"
     until(lambda: other.state == "running")
     run.send("go")
     until(lambda: run.said[-1].phase == WAITING)  # the machine is taken

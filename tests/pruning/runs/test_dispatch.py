@@ -14,7 +14,7 @@ import pytest
 from queued_runs import Queue, lives, row, until
 
 from pruning.history import About, History, files
-from pruning.runs import Dispatcher, dispatch
+from pruning.runs import Dispatcher, child, dispatch
 from pruning.runs.control import GAVE_WAY, SERVER_ENDED
 
 HERE = Path(__file__).parent
@@ -110,7 +110,7 @@ def test_what_was_killed_together_with_its_server_is_found(history: History, que
 
 
 def test_cancel_leaves_nothing_behind(dispatcher: Dispatcher, history: History, queue: Queue) -> None:
-    run_id, waits, kept = queue(steps=5000), queue("ben", steps=5000), queue(steps=1)
+    run_id, waits, deaf = queue(steps=5000), queue("ben", steps=5000), queue(deaf=True)
     dispatcher.start()
     until(stepping(dispatcher, run_id))
     pid = pid_of(dispatcher, run_id)
@@ -125,8 +125,12 @@ def test_cancel_leaves_nothing_behind(dispatcher: Dispatcher, history: History, 
     assert not dispatcher.cancel(run_id)
     assert not dispatcher.pause(run_id)
     assert not dispatcher.resume(run_id)
-    until(lambda: row(history, kept).state == "done")
-    assert history.folder(kept).exists()
+    noted = history.folder(deaf) / "child"  # it makes no step, and has started a process of its own
+    until(lambda: noted.exists() and noted.read_text())
+    pids = [pid_of(dispatcher, deaf), int(noted.read_text())]
+    assert dispatcher.cancel(deaf)
+    until(lambda: row(history, deaf).state == "cancelled" and not noted.exists())
+    assert [lives(pid) for pid in pids] == [False, False]
 
 
 def test_a_paused_run_gives_way_and_a_running_one_ends_with_the_server(
@@ -163,6 +167,20 @@ def test_a_worker_that_cannot_begin_is_a_failed_run(history: History, queue: Que
     dispatcher.close()
     assert "could not begin (exit status 1)" in row(history, run_id).error
     assert "no such thing" in (history.folder(run_id) / "log.txt").read_text()
+
+
+def test_a_log_is_bounded_and_never_holds_up_its_worker(
+    history: History, queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(child, "MOST_LOG", 1000)
+    folder = history.folder(queue())
+    command = (sys.executable, "-S", "-c", "import sys; sys.stderr.write('x' * 1_000_000)")
+    for log in (folder / "log.txt", folder / "no folder" / "log.txt"):
+        worker = child.Child("0" * 12, command, environment(), log)
+        assert worker.wait(20)
+        assert worker.status == 0
+        worker.clear()
+    until(lambda: (folder / "log.txt").stat().st_size == 1000)
 
 
 def test_what_cannot_be_resumed_says_why(dispatcher: Dispatcher, history: History, queue: Queue) -> None:

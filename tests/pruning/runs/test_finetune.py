@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import torch
+from in_process import here
 from queued_runs import row, until
 
 from pruning import evaluate, load_checkpoint, load_model, load_task
@@ -18,11 +18,9 @@ from pruning.models import LoadedModel
 from pruning.recipe import Recipe, Rule
 from pruning.recover import Epoch
 from pruning.recover.settings import Fit, Pruning, Recovery
-from pruning.runs import Dispatcher
-from pruning.runs.control import Control
+from pruning.runs import Dispatcher, finetune
 from pruning.runs.leave import result_files
 from pruning.runs.submit import submit
-from pruning.runs.worker import threads, work_on
 from pruning.store import weights_digest
 
 RULE = Rule(ratio=0.9, granularity="weight", criterion="l1")
@@ -36,20 +34,6 @@ SETTINGS = Recovery(
 @pytest.fixture(scope="module")
 def loaded() -> LoadedModel:
     return load_model("digits-mlp")
-
-
-def here(history: History, run_id: str) -> Run:
-    """Work on a run in this process, as its worker would."""
-    commands, end = os.pipe()
-    with os.fdopen(commands, "rb") as lines, open(os.devnull, "w") as output:
-        before = torch.get_num_threads()
-        torch.set_num_threads(threads())
-        try:
-            work_on(row(history, run_id), history, Control(history, run_id, lines, output, lambda: None))
-        finally:
-            torch.set_num_threads(before)
-            os.close(end)
-    return row(history, run_id)
 
 
 def without_times(epochs: list[Epoch]) -> list[Epoch]:
@@ -68,7 +52,7 @@ def dispatcher(history: History) -> Iterator[Dispatcher]:
 
 
 def test_a_killed_fine_tuning_ends_as_an_uninterrupted_one(
-    dispatcher: Dispatcher, history: History, loaded: LoadedModel
+    dispatcher: Dispatcher, history: History, loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run_id = dispatcher.submit(loaded, SETTINGS, owner="anna")
     other = submit(history, loaded, SETTINGS)
@@ -86,6 +70,7 @@ def test_a_killed_fine_tuning_ends_as_an_uninterrupted_one(
     until(lambda: not row(history, run_id).busy)
     history.set_state(other, "queued")
     dispatcher.close()
+    monkeypatch.setattr(finetune, "LATENCY_S", 0.1)
     one, two = row(history, run_id), here(history, other)
     assert (one.state, two.state) == ("done", "done")
     assert without_times(history.epochs(run_id)) == without_times(history.epochs(other))
@@ -173,8 +158,12 @@ def test_what_cannot_be_kept_is_refused(
     with pytest.raises(ValueError, match="1 runs are waiting"):
         submit(history, loaded, SETTINGS)
     monkeypatch.setattr("pruning.runs.submit.MOST_WAITING", 2)
+    history.set_state(submit(history, loaded, SETTINGS, owner="anna"), "done")
+    monkeypatch.setattr("pruning.runs.submit.MOST_OF_ONE", 0)
+    with pytest.raises(ValueError, match="0 of your runs"):
+        submit(history, loaded, SETTINGS, owner="anna")
     (folder / "runs").rename(folder / "away")
     (folder / "runs").write_text("no folder")
     with pytest.raises(ValueError, match="cannot be written"):
         submit(history, loaded, SETTINGS)
-    assert history.count() == 2
+    assert history.count() == 3
