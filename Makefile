@@ -2,14 +2,17 @@
 #                                     the app on 127.0.0.1; DATA holds mnist.npz and cifar10.npz;
 #                                     WATCH=auto reloads changed files
 # make test                           everything that must hold
-# make check | test-engine | test-ui | test-browser   one part of it
+# make check | test-engine | test-ui | test-browser   one part of it; WORKERS=4 runs as many files at a time
 # make bench [ONLY="scan live"]       what proves a speed or a paper's table, into benchmarks/RESULTS.md
 # make screenshots                    pictures of every page into assets/screenshots
 
 PYTHON ?= python3
 PORT ?= 8501
 WATCH ?= none
+WORKERS ?= 2
 BIN := .venv/bin
+# A file's tests stay together, for they share what was dear to make; a thread each, so that none waits for another.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 SHARED_DATA := $(realpath ../shared/data)
 ifneq ($(SHARED_DATA),)
 export PRUNING_DATA_DIR ?= $(SHARED_DATA)
@@ -33,15 +36,15 @@ check: .venv/.test-ready
 
 test-engine: .venv/.test-ready
 	@echo; echo "== engine =="
-	$(BIN)/python -m pytest tests --ignore=tests/ui --ignore=tests/pages --ignore=tests/browser
+	$(PYTEST) tests --ignore=tests/ui --ignore=tests/pages --ignore=tests/browser
 
 test-ui: .venv/.test-ready
 	@echo; echo "== ui and pages =="
-	$(BIN)/python -m pytest tests/ui tests/pages
+	$(PYTEST) tests/ui tests/pages
 
 test-browser: .venv/.test-ready
 	@echo; echo "== real browser =="
-	$(BIN)/python -m pytest tests/browser -rs
+	$(PYTEST) tests/browser -rs
 
 bench: .venv/.test-ready
 	$(BIN)/python benchmarks/_run.py $(ONLY)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from harness import NO_CHROMIUM, App, Server, chromium, find_chromium, serve
+from harness import NO_CHROMIUM, App, Server, chromium, find_chromium, serve, tab
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Page
@@ -33,7 +33,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    with chromium() as running:
+    with chromium("--process-per-site") as running:  # all tabs of a window share one
         yield running
 
 
@@ -51,12 +51,8 @@ def window(browser: Browser) -> BrowserContext:
 
 @pytest.fixture
 def app(window: BrowserContext, server: Server) -> Iterator[App]:
-    opened = App(window.new_page(), server)
-    yield opened
-    exceptions = opened.exceptions
-    opened.page.close()
-    assert not exceptions
-    assert not opened.complaints
+    with tab(window, server) as opened:
+        yield opened
 
 
 @pytest.fixture

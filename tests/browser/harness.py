@@ -14,14 +14,16 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, ConsoleMessage, Page, Request
+    from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request
 
 ROOT = Path(__file__).parents[2]
 NO_CHROMIUM = "no Chromium: apt-get install chromium, or name an executable in PRUNING_CHROMIUM"
+PATIENCE_S = 60.0  # for anything to show; only a page that is wrong takes that long
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 _PROBE = re.compile(r"/_stcore/(health|host-config)$")  # Streamlit's page asks at several places, by design
 
@@ -33,13 +35,14 @@ def find_chromium() -> str | None:
 
 
 @contextmanager
-def chromium() -> Iterator[Browser]:
+def chromium(*flags: str) -> Iterator[Browser]:
     """A running Chromium; once in a process, for Playwright's loop cannot be nested."""
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
 
+    expect.set_options(timeout=1000 * PATIENCE_S)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
-            executable_path=find_chromium(), args=["--no-sandbox", "--disable-gpu"]
+            executable_path=find_chromium(), args=["--no-sandbox", "--disable-gpu", *flags]
         )
         yield browser
         browser.close()
@@ -91,13 +94,19 @@ def serve(folder: Path, script: Path = ROOT / "app.py", **environment: str) -> I
             process.wait()
 
 
+_ports = count(16 * os.getpid())  # no other process of a test run tries the same
+
+
 def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A free port below those that the system may give to a connection before the server takes it."""
+    while True:
+        port = 20_000 + next(_ports) % 12_000
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)):  # nobody answers
+                return port
 
 
-def _wait_until_healthy(server: Server, seconds: float = 60.0) -> None:
+def _wait_until_healthy(server: Server, seconds: float = PATIENCE_S) -> None:
     end = time.monotonic() + seconds
     while time.monotonic() < end and server.process.poll() is None:
         try:
@@ -123,7 +132,7 @@ class App:
     complaints: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.page.set_default_timeout(60_000)
+        self.page.set_default_timeout(1000 * PATIENCE_S)
         self.page.on("console", self._heard)
         self.page.on("request", self._asked)
         self.page.on("pageerror", lambda error: self.complaints.append(f"page error: {error}"))
@@ -153,7 +162,7 @@ class App:
         """The label of the chosen model, with its parameter count."""
         return self.page.locator(".st-key-model-choice input").input_value()
 
-    def ready(self, seconds: float = 60.0) -> Page:
+    def ready(self, seconds: float = PATIENCE_S) -> Page:
         """Wait until the script has run and the page shows its result."""
         self.page.get_by_role("heading", level=1).wait_for(timeout=seconds * 1000)
         self.page.wait_for_function(_SETTLED, timeout=seconds * 1000)
@@ -180,6 +189,19 @@ _SETTLED = """() => {
     && app?.dataset.testConnectionState !== "CONNECTING"
     && !document.querySelector("[data-stale='true'], [data-testid='stSkeleton']");
 }"""
+
+
+@contextmanager
+def tab(window: BrowserContext, server: Server, *, without: str = "") -> Iterator[App]:
+    """A tab of a window, in which nothing may go wrong, but for what the server is `without`."""
+    if not window.pages:  # it stays open, and with it the process that has compiled Streamlit's scripts
+        window.new_page().goto(f"{server.url}_stcore/health")
+    app = App(window.new_page(), server)
+    yield app
+    exceptions = app.exceptions
+    app.page.close()
+    wrong = exceptions + [text for text in app.complaints if not without or without not in text]
+    assert not wrong, "\n".join(wrong)
 
 
 def new_app(browser: Browser, server: Server, **options: Any) -> App:

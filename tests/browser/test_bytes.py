@@ -6,17 +6,17 @@ scripts, styles and fonts that are the same for every page and are kept by the b
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from harness import App, Server, new_app, serve
+from harness import App, new_app, serve
+from playwright.sync_api import expect
 
 from ui.shell import PAGES
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, BrowserContext
+    from playwright.sync_api import Browser
 
 MOST = 2_000_000
 HUGE = Path(__file__).parent / "apps" / "huge_app.py"
@@ -52,15 +52,7 @@ class Counter:
             self.files[url] = self.files.get(url, 0) + event["dataLength"]
 
 
-@pytest.fixture(scope="module")
-def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server of our own: what is opened here starts scans that other tests want to start themselves."""
-    with serve(tmp_path_factory.mktemp("own")) as running:
-        yield running
-
-
-def test_the_files_of_an_export_are_sent_when_they_are_asked_for(window: BrowserContext, own: Server) -> None:
-    app = App(window.new_page(), own)
+def test_the_files_of_an_export_are_sent_when_they_are_asked_for(app: App) -> None:
     counter = Counter(app)
     page = app.open("export?model=digits-mlp")
     page.get_by_test_id("stAlertContentSuccess").get_by_text("predictions the same").wait_for()
@@ -69,17 +61,13 @@ def test_the_files_of_an_export_are_sent_when_they_are_asked_for(window: Browser
     with page.expect_download() as waiting:
         page.get_by_role("button", name="All as .zip").click()
     assert Path(waiting.value.path()).stat().st_size > 200_000
-    page.close()
 
 
 @pytest.mark.parametrize(
     ("model", "pages"),
     [("cifar10-resnet20", ("weights",)), ("digits-vit", tuple(PAGES))],
 )
-def test_no_page_sends_more_than_two_megabytes(
-    window: BrowserContext, own: Server, model: str, pages: tuple[str, ...]
-) -> None:
-    app = App(window.new_page(), own)
+def test_no_page_sends_more_than_two_megabytes(app: App, model: str, pages: tuple[str, ...]) -> None:
     counter = Counter(app)
     sent = {}
     for name in pages:
@@ -92,7 +80,6 @@ def test_no_page_sends_more_than_two_megabytes(
         sent[name] = counter.total - before
         assert not app.page.get_by_test_id("stAlertContentError").count(), name
         assert not app.exceptions
-    app.page.close()
     assert min(sent.values()) > 5_000, sent  # it does count
     assert max(sent.values()) < MOST, sent
 
@@ -110,6 +97,6 @@ def _look_at_the_huge_network(app: App) -> None:
         page.get_by_text("80 of 94 layers are shown").wait_for()
         page.wait_for_timeout(300)
         assert 100_000 < counter.total - before < MOST, layer
-        assert page.get_by_text("1,000 of 30,000 outputs are shown").count() == (layer == "wide")
+        expect(page.get_by_text("1,000 of 30,000 outputs are shown")).to_have_count(int(layer == "wide"))
     assert not app.exceptions
     page.context.close()

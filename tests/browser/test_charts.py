@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
 import pytest
-from harness import App, Server, new_app, serve
+from harness import App, Server, serve, tab
+from playwright.sync_api import expect
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser
+    from playwright.sync_api import BrowserContext
 
+FONTS = "/static/fonts/"  # are app.py's
 SVG = "{http://www.w3.org/2000/svg}"
 
 
@@ -26,13 +28,12 @@ def charts_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 @pytest.fixture(params=["light", "dark"])
-def charts(request: pytest.FixtureRequest, browser: Browser, charts_server: Server) -> Iterator[App]:
-    app = new_app(browser, charts_server, color_scheme=request.param, accept_downloads=True)
-    app.open()
-    app.page.locator(".st-key-chart-bars .main-svg").first.wait_for()
-    yield app
-    app.page.context.close()
-    assert not [text for text in app.complaints if "/static/fonts/" not in text]  # fonts are app.py's
+def charts(request: pytest.FixtureRequest, window: BrowserContext, charts_server: Server) -> Iterator[App]:
+    with tab(window, charts_server, without=FONTS) as app:
+        app.page.emulate_media(color_scheme=request.param)
+        app.open()
+        app.page.locator(".st-key-chart-bars .main-svg").first.wait_for()
+        yield app
 
 
 def download(app: App, chart: str, button: str, folder: Path) -> Path:
@@ -84,7 +85,7 @@ def test_each_chart_saves_itself(charts: App, tmp_path: Path) -> None:
 
 def test_buttons_have_names(charts: App) -> None:
     tools = charts.page.locator(".st-key-tools-bars")
-    assert tools.get_by_role("button", name="Save Parameters per layer as PNG").is_visible()
+    expect(tools.get_by_role("button", name="Save Parameters per layer as PNG")).to_be_visible()
 
 
 COUNT_DRAWINGS = """
@@ -98,12 +99,11 @@ Object.defineProperty(HTMLElement.prototype, "emit", { set(emit) {
 """
 
 
-def test_a_chart_is_drawn_once(browser: Browser, charts_server: Server) -> None:
+def test_a_chart_is_drawn_once(window: BrowserContext, charts_server: Server) -> None:
     """Streamlit hands each chart to Plotly twice, and Plotly draws again where labels need more room."""
-    app = new_app(browser, charts_server)
-    app.page.add_init_script(COUNT_DRAWINGS)
-    app.open()
-    app.page.wait_for_function("drawings.bars && drawings.heat")
-    app.page.wait_for_timeout(500)
-    assert app.page.evaluate("drawings") == {"bars": 1, "heat": 1}
-    app.page.context.close()
+    with tab(window, charts_server, without=FONTS) as app:
+        app.page.add_init_script(COUNT_DRAWINGS)
+        app.open()
+        app.page.wait_for_function("drawings.bars && drawings.heat")
+        app.page.wait_for_timeout(500)
+        assert app.page.evaluate("drawings") == {"bars": 1, "heat": 1}

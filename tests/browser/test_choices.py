@@ -34,12 +34,12 @@ def test_the_stream_is_pruned_kept_and_taken_home(app: App, tmp_path: Path) -> N
     app.ready()
     page.get_by_text(SAID).wait_for()
     expect(rows).to_have_count(9)
-    assert rows.nth(0).inner_text() == kept
+    expect(rows.nth(0)).to_have_text(kept, use_inner_text=True)
 
     app.switch("Export")
     page.get_by_text(SAID).wait_for()
     button = page.get_by_role("button", name="Program .pt2")
-    expect(button).to_be_enabled(timeout=60_000)
+    expect(button).to_be_enabled()
     with page.expect_download() as waiting:
         button.click()
     file = tmp_path / "network.pt2"

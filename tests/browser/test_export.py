@@ -1,4 +1,4 @@
-"""The Export page in a real browser: files at once, stop, another page and back, refresh, download."""
+"""The Export page in a real browser: files at once, another page and back, download."""
 
 from __future__ import annotations
 
@@ -30,28 +30,3 @@ def test_files_come_at_once_and_the_rest_when_it_is_measured(app: App, tmp_path:
     with zipfile.ZipFile(archive) as files:
         (card,) = (name for name in files.namelist() if name.endswith("-card.md"))
         assert b"not measured" not in files.read(card)
-
-
-def test_a_measurement_stops_and_survives_page_switch_and_refresh(app: App) -> None:
-    page = app.open("sensitivity?model=digits-vit")
-    page.get_by_text(re.compile("^Known: ")).wait_for()  # the scan is over
-    page.get_by_text("Thorough", exact=True).click()
-    page.get_by_role("button", name=re.compile("about [2-9] min|about [0-9]{2,} min")).wait_for()
-    page.get_by_role("button", name=re.compile("^Measure, about")).click()  # keeps the only worker busy
-    page.get_by_role("button", name="Cancel").wait_for()
-    app.switch("Export")
-    page.get_by_text(re.compile("^Waiting for 1 other measurement,")).wait_for()
-    expect(page.get_by_role("button", name="All as .zip")).to_be_disabled()
-    expect(page.get_by_role("button", name=re.compile("^Network"))).to_be_enabled()
-    page.get_by_role("button", name="Cancel").click()
-    page.get_by_text("The measurement was stopped.").wait_for()
-    page.get_by_role("button", name="Measure").click()
-    page.get_by_text(re.compile("^Waiting for 1 other measurement,")).wait_for()
-    page.reload()
-    app.ready()
-    page.get_by_role("button", name="Cancel").wait_for()  # ours again
-    app.switch("Sensitivity")
-    page.get_by_text("Thorough", exact=True).click()
-    page.get_by_role("button", name="Cancel").first.click()
-    app.switch("Export")
-    page.get_by_test_id("stAlertContentSuccess").get_by_text(CHECKED).wait_for()

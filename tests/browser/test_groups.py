@@ -8,13 +8,10 @@ from harness import App
 from playwright.sync_api import Locator, expect
 
 COUPLED = ".st-key-chart-coupled"
-DARK = """() => [...document.querySelectorAll('.st-key-chart-coupled .barlayer .trace')].map(bars =>
-  [...bars.querySelectorAll('.point path')].filter(it => +getComputedStyle(it).fillOpacity > 0.5).length)"""
-
-
-def dark(app: App) -> list[int]:
-    """How many rows or columns are dark in each matrix."""
-    return list(app.page.evaluate(DARK))
+# Whether so many rows or columns are dark in each matrix: three that make, biases and norms, four that read.
+DARK = """count => [...document.querySelectorAll('.st-key-chart-coupled .barlayer .trace')].map(bars =>
+  [...bars.querySelectorAll('.point path')].filter(it => +getComputedStyle(it).fillOpacity > 0.5).length
+).join() === Array(8).fill(count).join()"""
 
 
 def line(app: App) -> Locator:
@@ -23,7 +20,7 @@ def line(app: App) -> Locator:
 
 def test_a_ratio_darkens_the_same_units_in_every_matrix(app: App) -> None:
     page = app.open("groups")
-    assert page.locator(".st-key-group input").input_value() == "stages.stage3.0.conv2"
+    expect(page.locator(".st-key-group input")).to_have_value("stages.stage3.0.conv2")
     page.locator(".st-key-chart-stream .main-svg").first.wait_for()
     rows = page.locator(".st-key-group-list .dvn-scroller")
     rows.click(position={"x": 16, "y": 38 + 35 * 5 + 15})  # the sixth row
@@ -32,13 +29,13 @@ def test_a_ratio_darkens_the_same_units_in_every_matrix(app: App) -> None:
     assert "group=conv" in page.url
     page.locator(f"{COUPLED} .barlayer .point").first.wait_for()
     app.ready()
-    assert dark(app) == [6] * 8  # three that make, biases and norms, four that read
+    page.wait_for_function(DARK, arg=6)
 
     ratio = page.get_by_role("slider", name="Pruning ratio to look at")
     ratio.focus()
     ratio.press("End")
     expect(line(app)).to_contain_text("23 of 24 filters")
-    page.wait_for_function(f"() => ({DARK})().every(count => count === 23)")
+    page.wait_for_function(DARK, arg=23)
 
     bar = page.locator(f"{COUPLED} .barlayer .point path").nth(10)
     bar.evaluate("it => it.scrollIntoView({ block: 'center' })")
@@ -49,5 +46,5 @@ def test_a_ratio_darkens_the_same_units_in_every_matrix(app: App) -> None:
 
     page.reload()
     app.ready()
-    assert page.locator(".st-key-group input").input_value() == "conv"
+    expect(page.locator(".st-key-group input")).to_have_value("conv")
     page.locator(".st-key-group-graph svg .node").filter(has_text="stages.stage1.1.conv2").first.wait_for()

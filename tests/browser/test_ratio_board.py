@@ -6,12 +6,13 @@ import json
 import re
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from harness import serve
+from harness import Server, serve, tab
 
 pytest.importorskip("playwright.sync_api", reason="no Playwright: pip install -r requirements-test.txt")
 from playwright.sync_api import Locator, Page, expect
@@ -23,39 +24,27 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with serve(
-        tmp_path_factory.mktemp("board"), ROOT / "tests" / "browser" / "apps" / "ratio_board_app.py"
-    ) as running:
-        yield running.url
-
-
-@pytest.fixture(scope="module")
-def context(browser: Any) -> Any:
-    """One context for all pages: Streamlit's own scripts are fetched and compiled once."""
-    return browser.new_context(viewport={"width": 1280, "height": 900})
+def board_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    script = ROOT / "tests" / "browser" / "apps" / "ratio_board_app.py"
+    with serve(tmp_path_factory.mktemp("board"), script) as running:
+        yield running
 
 
 @pytest.fixture
-def open_board(browser: Any, context: Any, address: str) -> Iterator[Callable[..., Board]]:
-    pages = []
+def open_board(browser: Any, window: Any, board_server: Server) -> Iterator[Callable[..., Board]]:
+    with ExitStack() as tabs:
 
-    def open_it(query: str = "", touch: bool = False) -> Board:
-        page = browser.new_page(has_touch=True) if touch else context.new_page()
-        pages.append(page)
-        page.set_default_timeout(60_000)
-        page.on("dialog", lambda dialog: pytest.fail(f"a dialog opened: {dialog.message}"))
-        page.goto(f"{address}?{query}")
-        board = Board(page)
-        board.row(0).wait_for()
-        return board
+        def open_it(query: str = "", touch: bool = False) -> Board:
+            own = tabs.enter_context(browser.new_context(has_touch=True)) if touch else window
+            page = tabs.enter_context(tab(own, board_server)).page
+            page.set_viewport_size({"width": 1280, "height": 900})
+            page.on("dialog", lambda dialog: pytest.fail(f"a dialog opened: {dialog.message}"))
+            page.goto(f"{board_server.url}?{query}")
+            board = Board(page)
+            board.row(0).wait_for()
+            return board
 
-    yield open_it
-    for page in pages:
-        page.close()
-
-
-expect.set_options(timeout=60_000)
+        yield open_it
 
 
 def until(holds: Callable[[], bool], what: str, seconds: float = 60) -> None:
@@ -155,17 +144,27 @@ def test_a_grabbed_handle_does_not_jump_and_a_click_on_the_track_does(open_board
     assert board.log()[0]["ratios"] == {"stage0.1.conv2#1": 0.6}
 
 
+def in_browser(browser: Any, expression: str, cases: list[Any]) -> Any:
+    """What an expression of `cases` and rule.js comes to; handed over as one text, which is quick."""
+    page = browser.new_page()
+    rule = (ROOT / "ui" / "ratio_board" / "rule.js").read_text(encoding="utf-8")
+    got = page.evaluate(
+        f"text => {{ const cases = JSON.parse(text); {rule}; return JSON.stringify({expression}); }}",
+        json.dumps(cases),
+    )
+    page.close()
+    return json.loads(got)
+
+
 def test_kept_counts_are_those_of_python(browser):
     """rule.js repeats pruning.plan.kept_count: sizes, percents, typed counts, multiples."""
     sizes = [*range(1, 70), 300, 431, 1000, 4096, 73_728, 2_359_296, 100_000_000]
     ratios = [step / 100 for step in range(101)] + [step / 1000 for step in range(5, 1000, 55)]
     cases = [(n, r, m, k) for n in sizes for r in ratios for m in (1, 8, 12) for k in (0, 9)]
     cases += [(n, (n - k) / n, 1, 1) for n in sizes for k in range(1, min(n, 60))]
-    page = browser.new_page()
-    rule = (ROOT / "ui" / "ratio_board" / "rule.js").read_text(encoding="utf-8")
-    got = page.evaluate(f"cases => {{ {rule}; return cases.map(c => keptCount(...c)); }}", cases)
-    page.close()
-    assert got == [kept_count(*case) for case in cases]
+    assert in_browser(browser, "cases.map(c => keptCount(...c))", cases) == [
+        kept_count(*case) for case in cases
+    ]
 
 
 def test_stops_are_those_of_python(browser):
@@ -173,11 +172,8 @@ def test_stops_are_those_of_python(browser):
     lists = [[k / length for k in range(length + 1)] for length in (2, 3, 4, 7, 8, 16, 64)]
     lists += [[0.0, *(1 - 4 * k / (9 * n) for k in range(n, -1, -1))] for n in (1, 5, 40)]
     ratios = [step / 1000 for step in range(1001)] + [k / 128 for k in range(129)]
-    cases = [([[at, 0, ""] for at in ats], ratio) for ats in lists for ratio in ratios]
-    page = browser.new_page()
-    rule = (ROOT / "ui" / "ratio_board" / "rule.js").read_text(encoding="utf-8")
-    got = page.evaluate(f"cases => {{ {rule}; return cases.map(c => nearestStop(...c)); }}", cases)
-    page.close()
+    stops = [[[at, 0, ""] for at in ats] for ats in lists]
+    got = in_browser(browser, "cases[0].flatMap(s => cases[1].map(r => nearestStop(s, r)))", [stops, ratios])
     known = [Stops(torch.tensor(ats, dtype=torch.float64), torch.tensor([])) for ats in lists]
     assert got == [stops.nearest(ratio) for stops in known for ratio in ratios]
 

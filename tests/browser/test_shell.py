@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import torch
 from harness import App, new_app, serve
+from playwright.sync_api import expect
 from safetensors.torch import save_file
 
 import pruning
@@ -54,14 +55,12 @@ def test_the_model_survives_navigation_and_refresh(app: App) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_both_themes_are_ours(browser: Browser, server: object, scheme: str) -> None:
-    app = new_app(browser, server, color_scheme=scheme)  # type: ignore[arg-type]
+def test_both_themes_are_ours(app: App, scheme: Literal["light", "dark"]) -> None:
+    app.page.emulate_media(color_scheme=scheme)
     app.open()
     background = app.page.get_by_test_id("stApp").evaluate("it => getComputedStyle(it).backgroundColor")
     assert background == {"light": "rgb(251, 250, 246)", "dark": "rgb(18, 24, 21)"}[scheme]
     assert f"logo-{scheme}" in logo_of(app)
-    app.page.context.close()
-    assert not app.complaints
 
 
 def logo_of(app: App) -> str:
@@ -95,7 +94,7 @@ def test_own_weights_survive_a_refresh(app: App, tmp_path: Path) -> None:
     app.page.reload()
     app.ready()
     assert query(app)["w"] == digest
-    assert app.page.get_by_text(f"Own weights {digest[:6]}").is_visible()
+    expect(app.page.get_by_text(f"Own weights {digest[:6]}")).to_be_visible()
 
 
 def test_a_bad_file_is_told_in_the_popover(app: App, tmp_path: Path) -> None:
