@@ -65,14 +65,15 @@ def _study(settings: StudySettings) -> About:
 def _title(settings: Recovery) -> str:
     """A fine-tuning in a few words."""
     rules = list(settings.recipe.rules.values())
+    epochs = f"{settings.epochs} epoch{'s' * (settings.epochs != 1)}"
     if not rules:
-        return f"training only, {settings.epochs} epochs"
+        return f"training only, {epochs}"
     ratios = sorted(rule.ratio for rule in rules)
     low, high = f"{ratios[0]:.3g}", f"{ratios[-1]:.3g}"
     ratio = low if low == high else f"{low} to {high}"
     what = one_of([rule.criterion for rule in rules]), one_of([rule.granularity for rule in rules])
     taught = ", distilled" if settings.teach else ""
-    return f"{', '.join(what)}, {ratio}, {settings.pruning.schedule}{taught}, {settings.epochs} epochs"
+    return f"{', '.join(what)}, {ratio}, {settings.pruning.schedule}{taught}, {epochs}"
 
 
 def one_of(names: list[str]) -> str:

@@ -40,7 +40,8 @@ class StudySettings(BaseModel):
         granularities: as in rules of a recipe.
         ratios: that are asked of every layer, group or all of them together, in (0, 1).
         seeds: of what is drawn: random scores, and in a fine-tuning the order and changes of images. Without
-            fine-tuning other criteria always choose the same; they are measured once.
+            fine-tuning other criteria always choose the same, as calibration images always come in the same
+            order; they are measured once.
         scope: of the recipes.
         recovery: how each cell is fine-tuned, besides being measured without; its recipe and seed are
             replaced by the cell's. None = nothing is fine-tuned.

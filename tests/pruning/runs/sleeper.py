@@ -1,7 +1,7 @@
 """A worker whose work is to sleep: `python sleeper.py ID`. Settings: {"steps": n, "seconds": of each}.
 
-It notes every tenth step in a file, as an epoch that is kept, and goes on after the last one noted. A deaf one
-makes no steps, and has started a process of its own.
+It notes every tenth step in a file, as an epoch that is kept, and goes on after the last one noted. A deaf
+one makes no steps, and has started a process of its own.
 """
 
 from __future__ import annotations
