@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from pruning.groups import Structure
+from pruning.held import keep_freed_memory
 from pruning.replay.check import check_answers
 from pruning.replay.footprint import measure_footprint
 from pruning.replay.program import Program, Version
@@ -48,6 +49,7 @@ class Stream:
     def __init__(
         self, module: nn.Module, structure: Structure | None, x: Tensor, *, budget: int = BUDGET
     ) -> None:
+        keep_freed_memory()
         try:
             self.program = Program(module, x, structure)
         except ValueError as error:
