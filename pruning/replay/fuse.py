@@ -23,13 +23,13 @@ class Fusion:
     """
 
     conv: int
-    relu: int | None
+    relu: int | None = None
     add: int | None = None
     other: Ref | None = None
 
 
 def find_fusions(steps: Sequence[Step], shapes: Sequence[tuple[int, ...]], output: Ref) -> list[Fusion]:
-    """Convolutions of images whose results only an addition or a ReLU reads."""
+    """Convolutions of images, with the addition or the ReLU that alone reads their results."""
     reads = Counter(ref for step in steps for ref in step.values if isinstance(ref, Ref))
     reads.update(ref for step in steps for ref in step.reads if ref not in step.values)
     reader = {ref: number for number, step in enumerate(steps) for ref in step.reads}
@@ -45,18 +45,17 @@ def find_fusions(steps: Sequence[Step], shapes: Sequence[tuple[int, ...]], outpu
     for number, step in enumerate(steps):
         if not _convolves(step, shapes):
             continue
-        after = behind(number)
-        if after is None:
-            continue
-        if _op(steps[after]) == "relu":
-            found.append(Fusion(number, after))
-        elif _op(steps[after]) == "add" and after not in taken:
+        after, fusion = behind(number), Fusion(number)
+        if after is not None and _op(steps[after]) == "relu":
+            fusion = Fusion(number, after)
+        elif after is not None and _op(steps[after]) == "add" and after not in taken:
             other = _added(steps[after], step.outputs[0], shapes)
             if other is not None:
                 last = behind(after)
                 relu = last if last is not None and _op(steps[last]) == "relu" else None
-                found.append(Fusion(number, relu, after, other))
+                fusion = Fusion(number, relu, after, other)
                 taken.add(after)
+        found.append(fusion)
     return found
 
 

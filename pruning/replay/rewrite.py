@@ -1,8 +1,9 @@
 """Recorded operations made faster without changing what they compute, but for rounding.
 
 BatchNorm is folded into the convolution before it, images lie channels last, linear layers go to oneDNN, what
-follows a convolution is done along with it (`fuse`), and results are written over operands that nobody needs
-any more. `benchmarks/scan.py` tells what that gains.
+follows a convolution is done along with it (`fuse`), some convolutions become products of matrices
+(`unroll`), and results are written over operands that nobody needs any more. `benchmarks/scan.py` tells what
+that gains.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from pruning.groups.resize import placed
 from pruning.replay.fuse import find_fusions, fuse
 from pruning.replay.onednn import linear
 from pruning.replay.steps import InPlace, NotReplayable, Step
+from pruning.replay.unroll import Product, find_products, unroll
 
 aten = torch.ops.aten
 
@@ -49,10 +51,9 @@ class Rewrite:
         self._readers = Counter(ref for call in calls for ref in set(call.inputs))
         self._maker = {ref: number for number, call in enumerate(calls) for ref in call.outputs if ref}
         self._dynamic = self._depends_on_images(args)
-        self._spare = iter(Ref(index) for index in range(len(self._shapes), 2**62))
         self._norm_of = self._foldable()
         self._folded = {norm: conv for conv, norm in self._norm_of.items()}
-        self._made = {conv: (next(self._spare), next(self._spare)) for conv in self._norm_of}
+        self._made = {conv: self._parameters(calls[conv].args["weight"]) for conv in self._norm_of}
         self._weight_of = {n: w for n in range(len(calls)) if (w := self._linear_weight(n)) is not None}
         self._last_layout = self._takes_channels_last()
         self._fixed_steps: list[bool] = []
@@ -61,6 +62,11 @@ class Rewrite:
         _, steps = self._split(self._written(args))
         self._fusions = find_fusions(steps, self._shapes, output) if self._last_layout else []
         steps = fuse(steps, self._fusions)
+        self._products = {
+            number: Product(*self._parameters(steps[number].values[1]), *sizes)
+            for number, sizes in find_products(steps, self._shapes, self._dynamic).items()
+        }
+        _, steps = unroll(steps, self._products)
         self._cheap = _overwriting(steps, self._plain_tensors(), self._shapes, self._dtypes)
 
     def laid_out(self, x: Tensor) -> Tensor:
@@ -74,10 +80,18 @@ class Rewrite:
             args: as above, or with the sizes of a version.
         """
         fixed, steps = self._split(self._written(args))
-        return fixed, [
+        more, steps = unroll(fuse(steps, self._fusions), self._products)
+        return fixed + more, [
             replace(step, in_place=self._cheap[number]) if number in self._cheap else step
-            for number, step in enumerate(fuse(steps, self._fusions))
+            for number, step in enumerate(steps)
         ]
+
+    def _parameters(self, weight: Ref) -> tuple[Ref, Ref]:
+        """What will stand for a weight and a bias that are made of this weight's."""
+        shape, dtype = self._shapes[weight.index], self._dtypes[weight.index]
+        self._shapes += [shape, shape[:1]]
+        self._dtypes += [dtype, dtype]
+        return Ref(len(self._shapes) - 2), Ref(len(self._shapes) - 1)
 
     def _written(self, args: Sequence[_Given]) -> list[Step]:
         steps: list[Step] = []
