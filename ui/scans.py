@@ -12,14 +12,13 @@ import pruning
 from pruning import MODELS, Scan, store
 from pruning.groups.choices import DEFAULT, Choices
 from pruning.recipe import Granularity
-from pruning.sensitivity import Precise
+from pruning.sensitivity import usual_precision
 from ui import cache, record, uploads
 from ui.bounded import remember
 from ui.jobs import Job
 
 KIND = "scan"  # of the jobs
 QUICK = (0.1, 0.25, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
-QUICK_PRECISION = Precise()  # adaptive, so that all images cost little more than some
 _MOST = 64  # scans in memory
 _known: dict[str, Scan] = {}
 
@@ -81,7 +80,7 @@ def start(
             structure=structure,
             scores=scores,
             seed=seed,
-            precise=None if granularity == "layer" else QUICK_PRECISION,  # few points: exact is quick
+            precise=usual_precision(len(task.validation), granularity),
             stop=job.stop,
         )
         for point in walk:

@@ -10,7 +10,7 @@ from pruning.device import on_device
 from pruning.groups import find_structure
 from pruning.models import LoadedModel, load_model
 from pruning.recipe import Recipe, Rule
-from pruning.sensitivity import Precise, Scan, ScanPoint, iter_scan
+from pruning.sensitivity import Precise, Scan, ScanPoint, iter_scan, usual_precision
 from pruning.store import find_scan, keep_scan, scan_digest, weights_digest
 from pruning.tasks import Task, load_task
 
@@ -49,8 +49,9 @@ def run_scan(arguments: Namespace, console: Console) -> None:
 
 def _scan(loaded: LoadedModel, task: Task, arguments: Namespace, console: Console) -> tuple[Scan, bool]:
     """The scan, and whether it was found in the cache directory."""
-    split, choices, precise = "validation", choices_of(arguments), _precise(arguments)
-    weights = weights_digest(loaded.module)
+    split, choices = "validation", choices_of(arguments)
+    images = min(arguments.limit or len(task.validation), len(task.validation))
+    precise, weights = _precise(arguments, images), weights_digest(loaded.module)
     digest = scan_digest(
         weights,
         task=task.name,
@@ -59,7 +60,7 @@ def _scan(loaded: LoadedModel, task: Task, arguments: Namespace, console: Consol
         criterion=arguments.criterion,
         ratios=arguments.ratios,
         seed=arguments.seed,
-        n=min(arguments.limit or len(task.validation), len(task.validation)),
+        n=images,
         choices=choices,
         precise=precise,
     )
@@ -88,9 +89,14 @@ def _scan(loaded: LoadedModel, task: Task, arguments: Namespace, console: Consol
     return scan, False
 
 
-def _precise(arguments: Namespace) -> Precise | None:
-    """What an adaptive scan is asked for; None for an exact one."""
-    return None if arguments.exact else Precise(arguments.precision, strict=arguments.strict)
+def _precise(arguments: Namespace, images: int) -> Precise | None:
+    """What an adaptive scan is asked for, None for an exact one; without a flag the images decide."""
+    if arguments.exact:
+        return None
+    if arguments.adaptive or arguments.strict or arguments.precision is not None:
+        points = Precise().points if arguments.precision is None else arguments.precision
+        return Precise(points, strict=arguments.strict)
+    return usual_precision(images, arguments.granularity)
 
 
 def _recipe(scan: Scan, prunable: dict[str, float], model: str) -> Recipe:

@@ -5,9 +5,11 @@ from pruning.sensitivity.point import Measured, Sample, ScanPoint
 from pruning.sensitivity.result import Scan
 from pruning.sensitivity.saved_time import LatencyPoint, LatencyScan, coarse_first, latency_scan
 from pruning.sensitivity.scan import iter_scan, scan_sensitivity
+from pruning.sensitivity.usual import FEW, usual_precision
 from pruning.sensitivity.walk import Walk
 
 __all__ = [
+    "FEW",
     "Adaptive",
     "Estimate",
     "LatencyPoint",
@@ -22,4 +24,5 @@ __all__ = [
     "iter_scan",
     "latency_scan",
     "scan_sensitivity",
+    "usual_precision",
 ]

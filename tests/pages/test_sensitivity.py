@@ -34,9 +34,9 @@ def labels(app: Any) -> set[str]:
 def test_the_default_scan_starts_by_itself_and_becomes_a_recipe(open_page: Open) -> None:
     app = open_page("sensitivity", model="digits-mlp")
     wait(app)
-    (caption,) = (caption.value for caption in app.caption if caption.value.startswith("Known: "))
-    assert "18 points for 360 validation images, to ±1 point or a tenth of the loss, " in caption
-    assert "% of what exact takes; the dense network has 99.4 %" in caption
+    (caption,) = (caption.value for caption in app.caption if caption.value.startswith("Measured: 18 points"))
+    assert "each on 360 validation images, as usual up to 500; one image is 0.28 points; " in caption
+    assert "the dense network has 99.4 % there" in caption
     assert len(app.dataframe[0].value) == 2
     app.slider(key="loss-allowed").set_value(5.0).run()
     session = session_of(app)
@@ -52,10 +52,13 @@ def test_the_default_scan_starts_by_itself_and_becomes_a_recipe(open_page: Open)
 
 
 def test_precision_is_chosen_and_exact_points_have_a_loss(open_page: Open) -> None:
-    app = open_page("sensitivity", model="digits-mlp", grid="25, 50, 75 %")
+    app = open_page("sensitivity", model="digits-mlp", grid="25, 50, 75 %", precision="Adaptive, ±1 point")
     wait(app)
     (job,) = asked()
     assert job.result.precise == Precise()
+    (caption,) = (caption.value for caption in app.caption if caption.value.startswith("Known: "))
+    assert "6 points for 360 validation images, to ±1 point or a tenth of the loss, " in caption
+    assert "% of what exact takes; the dense network has 99.4 %" in caption
     app.selectbox(key="precision").set_value("Exact, all images").run()
     wait(app)
     assert any("6 points, each on 360 validation images" in caption.value for caption in app.caption)
@@ -69,6 +72,21 @@ def test_precision_is_chosen_and_exact_points_have_a_loss(open_page: Open) -> No
     app.selectbox(key="precision").set_value("Adaptive, ±2 points").run()
     wait(app)
     assert any("to ±2 points or" in caption.value for caption in app.caption)
+
+
+def test_the_usual_precision_goes_by_the_number_of_images(
+    open_page: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pruning.sensitivity.usual.FEW", 359)
+    app = open_page("sensitivity", model="digits-mlp", grid="25, 50, 75 %")
+    wait(app)
+    scans.start("somebody-somebody", "digits-mlp", "channel", "l1", ratios=(0.5,))
+    wait(app)
+    assert [job.result.precise for job in asked()] == [Precise(), Precise()]
+    app.selectbox(key="look-channel").set_value("weight").run()
+    app.selectbox(key="precision").set_value("Exact, all images").run()
+    wait(app)
+    assert [job.result.precise for job in asked()[2:]] == [Precise(), None]
 
 
 def test_a_scan_is_found_again_by_a_new_server(open_page: Open) -> None:

@@ -14,7 +14,7 @@ import pruning
 from pruning import MODELS, store
 from pruning.groups.choices import DEFAULT, Choices
 from pruning.recipe import Granularity
-from pruning.sensitivity import Precise
+from pruning.sensitivity import FEW, Precise, usual_precision
 from ui import cache, uploads, ways
 from ui import granularity as kinds
 from ui.state import Session
@@ -27,7 +27,8 @@ GRIDS = {
 }
 MOST_RATIOS = 40
 IMAGES = (500, 1000, 2000)  # offered where there are more; an exact scan of thousands takes long
-PRECISIONS: dict[str, Precise | None] = {
+USUAL = "By number of images"
+PRECISIONS: dict[str, Precise | None] = {  # besides the usual one
     "Adaptive, ±1 point": Precise(),
     "Adaptive, ±0.5 points": Precise(0.5),
     "Adaptive, ±2 points": Precise(2.0),
@@ -35,7 +36,10 @@ PRECISIONS: dict[str, Precise | None] = {
     "Exact, all images": None,
 }
 ENOUGH = 800  # images that a point takes on average for ±1 point if there are very many; for a first guess
-PRECISION_HELP = """**Adaptive**: each point is measured on as many images as it takes until the accuracy on
+PRECISION_HELP = f"""**{USUAL}**: exact up to {FEW} images, where an adaptive scan is no quicker, and for
+whole layers; beyond, adaptive to ±1 point.
+
+**Adaptive**: each point is measured on as many images as it takes until the accuracy on
 all of them is known to ±1 point at 95 %. The dense network's answers are known, so only the changes are
 estimated. What lies between two points that are nearly the same, or beyond a collapse, is inferred. Where
 more than 10 points are lost, a tenth of the loss is enough, unless ±1 is asked for throughout. Each one stops
@@ -157,23 +161,23 @@ def draw(session: Session) -> Wanted:
         choices = _choices(session) if granularity == "channel" else DEFAULT
         criterion = _criterion(session, granularity)
         text = "100" if granularity == "layer" else _grid()  # a whole layer is dropped or not
-        precise = _precise()
         images = _images(session)
+        precise = _precise(images or 0, granularity)
     return Wanted(granularity, choices, criterion, parse_grid(text), images, precise)
 
 
-def _precise() -> Precise | None:
-    """How precisely each accuracy is to be known."""
+def _precise(images: int, granularity: Granularity) -> Precise | None:
+    """How precisely each accuracy is to be known; unless chosen, the number of images decides."""
     name = st.selectbox(
         "Precision",
-        list(PRECISIONS),
+        [USUAL, *PRECISIONS],
         key="precision",
         bind="query-params",
         filter_mode=None,
         width=220,
         help=PRECISION_HELP,
     )
-    return PRECISIONS.get(name)
+    return PRECISIONS[name] if name in PRECISIONS else usual_precision(images, granularity)
 
 
 def _grid() -> str:

@@ -19,6 +19,14 @@ from ui.sensitivity.choice import Choice, Wanted
 from ui.state import Session
 
 LI = "One at a time, all others whole: Li et al. 2016, arXiv:1608.08710, section 3.2."
+BARS = (
+    "The bars of the chart and ± tell what measuring the rest of these {n:,} images could still change "
+    "(95 %, a stratified sample without replacement). "
+)
+WILSON = (
+    "How far the accuracy on other images of their kind may be is a wider interval: Wilson 1927, Journal of "
+    "the American Statistical Association 22."
+)
 
 
 def draw(session: Session, wanted: Wanted) -> None:
@@ -106,15 +114,13 @@ def _status(choice: Choice, found: work.Found) -> None:
 def _about(choice: Choice, scan: Scan) -> None:
     criterion = pruning.CRITERIA[choice.criterion]
     low, high = (100 * bound for bound in scan.dense.interval)
+    bars = "" if scan.precise is None else BARS.format(n=scan.n)
     st.caption(
         f"{words.known(scan)}; the dense network has {100 * scan.dense.accuracy:.1f} % there (on other such "
         f"images 95 %: {low:.1f} to {high:.1f}). Kept in the cache directory."
         f"{words.invalid(scan)}{words.slower(scan)}",
         help=f"{LI}\n\n{criterion.label}: {criterion.description} Source: {criterion.source}.\n\n"
-        f"The bars of the chart and ± tell what measuring the rest of these {scan.n:,} images could still "
-        "change (95 %, a stratified sample without replacement). How far the accuracy on other images of "
-        "their kind may be is another, wider interval: Wilson 1927, Journal of the American Statistical "
-        "Association 22.",
+        f"{bars}{WILSON}",
     )
     keys = cache.keys(choice.model_id, choice.granularity, choice.choices)
     if left_out := [key for key in keys if key not in scan.keys]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pruning import Scan
+from pruning.sensitivity import FEW
 from ui.figures.scan_words import points
 from ui.jobs import Job
 from ui.sensitivity import status
@@ -26,8 +27,9 @@ def known(scan: Scan) -> str:
     """What the points of a complete scan are about, and what they took."""
     count = f"{len(scan.points):,} points"
     if scan.precise is None:
-        one = f"one of which is {100 / scan.n:.2g} points"
-        return f"Measured: {count}, each on {scan.n:,} validation images, {one}"
+        few = f", as usual up to {FEW}" if scan.n <= FEW else ""
+        one = f"one image is {points(float(f'{100 / scan.n:.2g}'))}"
+        return f"Measured: {count}, each on {scan.n:,} validation images{few}; {one}"
     inferred = sum(point.how in ("between", "beyond") for point in scan.points)
     said = (
         f"{len(scan.points) - inferred:,} measured and {inferred:,} inferred" if inferred else "all measured"

@@ -109,7 +109,9 @@ def test_inspect_adds_up(run: Run) -> None:
         assert group.why in " ".join(run.out.split())
 
 
-def test_scans_are_adaptive_unless_exact_is_asked_for(run: Run) -> None:
+def test_flags_say_how_precise_a_scan_is_else_the_number_of_images(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
     options = ("scan", NAME, "--ratios", "0.3,0.6")
     scans = {
         name: pruning.Scan.model_validate_json(json.dumps(run.json(*options, *more)["scan"]))
@@ -117,14 +119,21 @@ def test_scans_are_adaptive_unless_exact_is_asked_for(run: Run) -> None:
             "default": (),
             "adaptive": ("--adaptive",),
             "coarse": ("--precision", 3, "--strict"),
+            "strict": ("--strict",),
             "exact": ("--exact",),
         }.items()
     }
-    assert scans["default"] == scans["adaptive"]
-    assert scans["default"].precise == Precise()
-    assert scans["coarse"].precise == Precise(3, strict=True)
+    assert scans["default"] == scans["exact"]
     assert scans["exact"].mode == "exact"
-    efforts = [scans[name].effort[0] for name in ("coarse", "default", "exact")]
+    assert scans["adaptive"].precise == Precise()
+    assert scans["coarse"].precise == Precise(3, strict=True)
+    assert scans["strict"].precise == Precise(strict=True)
+    monkeypatch.setattr("pruning.sensitivity.usual.FEW", 359)
+    many = run.json(*options)["scan"]
+    assert pruning.Scan.model_validate_json(json.dumps(many)) == scans["adaptive"]
+    fewer = run.json(*options, "--limit", 359)["scan"]
+    assert fewer["precise"] is None
+    efforts = [scans[name].effort[0] for name in ("coarse", "adaptive", "exact")]
     assert efforts == sorted(efforts)
     assert efforts[0] < efforts[-1] == 4 * 360
     assert run(*options, "--exact").code == 0
@@ -156,7 +165,7 @@ def test_scan_proposes_a_recipe_that_prune_takes(run: Run, tmp_path: Path) -> No
     assert f"Written to {recipe_file}" in run.out
     assert "20 % off" in run.out
     assert "predicted" in run.out
-    assert run("scan", NAME, "--ratios", "1.0", "--limit", 100, "--loss", 0).code == 0
+    assert run("scan", NAME, "--ratios", "1.0", "--limit", 100, "--loss", 0, "--adaptive").code == 0
     assert "None can be pruned that far" in run.out
     assert "Known to ±1 points at 95 %" in run.out
     taken = run.json("prune", NAME, "--recipe", recipe_file, "--out", tmp_path / "small")
