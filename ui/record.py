@@ -218,9 +218,9 @@ def export(choice: Choice) -> Callable[[Measured], None]:
 
 def _about(kind: str, model_id: str, weights: str, recipe: Recipe, split: str) -> About:
     from pruning.history import About
+    from pruning.runs.about import one_of, ratio_of
 
     rules = list(recipe.rules.values())
-    ratios = sorted(rule.ratio for rule in rules)
     name = uploads.split_id(model_id)[0]
     return About.model_validate(
         {
@@ -232,9 +232,9 @@ def _about(kind: str, model_id: str, weights: str, recipe: Recipe, split: str) -
             "task": MODELS[name].task,
             "split": split,
             "digest": recipe.digest,
-            "criterion": _one({rule.criterion for rule in rules}),
-            "granularity": _one({rule.granularity for rule in rules}),
-            "ratio": ratios[0] if ratios and ratios[0] == ratios[-1] else None,
+            "criterion": one_of([rule.criterion for rule in rules]),
+            "granularity": one_of([rule.granularity for rule in rules]),
+            "ratio": ratio_of(recipe),
             "seed": recipe.seed,
         }
     )
@@ -242,15 +242,13 @@ def _about(kind: str, model_id: str, weights: str, recipe: Recipe, split: str) -
 
 def title(recipe: Recipe) -> str:
     """A recipe in a few words: "L2 norm, channel, 20 to 50 %, 5 parts"."""
+    from pruning.runs.about import one_of
+
     rules = list(recipe.rules.values())
     low, high = (100 * end(rule.ratio for rule in rules) for end in (min, max))
     ratio = f"{low:.3g} %" if low == high else f"{low:.3g} to {high:.3g} %"
-    how = _one({_criterion(rule.criterion) for rule in rules}), _one({rule.granularity for rule in rules})
+    how = one_of([_criterion(rule.criterion) for rule in rules]), one_of([rule.granularity for rule in rules])
     return f"{', '.join(how)}, {ratio}, {len(rules):,} part{'s' * (len(rules) != 1)}"
-
-
-def _one(names: set[str]) -> str:
-    return next(iter(names)) if len(names) == 1 else "mixed" if names else ""
 
 
 def _criterion(name: str) -> str:

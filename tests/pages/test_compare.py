@@ -212,3 +212,61 @@ def test_test_accuracies_have_a_chart_of_their_own(open_page: Open, history: His
     app.segmented_control(key="compare-cost").set_value("latency").run()
     assert any("No latency of these runs" in info.value for info in app.info)
     assert not app.exception
+
+
+def test_a_study_is_chosen_counted_and_started(
+    open_page: Open, history: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Any] = []
+
+    class Pretended:
+        """Puts studies into the history, and nobody works on them."""
+
+        def submit(self, loaded: Any, settings: Any, **about: Any) -> str:
+            asked.append(settings)
+            row = About(kind="study", model=loaded.name, title="A study", owner=about["owner"])
+            return history.add(row, settings=settings.to_json(), state="queued")
+
+        def progress(self, _: str) -> None:
+            return None
+
+        def waiting_before(self, _: str) -> int:
+            return 2
+
+    monkeypatch.setattr(runs, "dispatcher", Pretended)
+    app = wait(open_page("compare", model="digits-mlp"))
+    assert any("**28 runs**: 3 criteria, random among them" in text.value for text in app.markdown)
+    assert any("predicted from" in text.value for text in app.markdown)
+    app.multiselect(key="study-ratios").set_value(["50", "abc"]).run()
+    assert any("between 0 and 100" in error.value for error in app.error)
+    app.multiselect(key="study-ratios").set_value(["50"]).run()
+    app.number_input(key="study-seeds").set_value(2).run()
+    app.selectbox(key="study-recovery").set_value("quick").run()
+    wait(app)
+    assert any("**10 runs**, 6 of them fine-tuned" in text.value for text in app.markdown)
+    button(app, "Start the study").click().run()
+    assert not app.exception
+    (settings,) = asked
+    assert settings.criteria == ("l1", "taylor", "random")
+    assert settings.ratios == (0.5,)
+    assert settings.recovery is not None
+    assert session_of(app).picked == (history.runs()[0].id,)
+    assert app.session_state["compare-tabs"] == "Compare methods"
+    assert (
+        any(text.value.endswith("queued") for text in app.markdown)
+        or table(app)["kind"][0] == "study, queued"
+    )
+
+
+def test_what_came_of_a_study_is_a_table_with_deviations(open_page: Open, history: History) -> None:
+    study = history.add(About(kind="study", model="digits-mlp", title="A study"), settings="{}")
+    for seed, right in enumerate((400, 410)):
+        shown = figures(300, test=measured(right, 450), dense_test=measured(440, 450))
+        add(history, seed, criterion="random", seed=seed, study=study, figures=shown)
+    add(history, 5, criterion="l1", study=study, figures=figures(300, test=measured(430, 450)))
+    app = open_page("compare", model="digits-mlp", p=study)
+    found = next(frame.value for frame in app.dataframe if "Method" in frame.value)
+    assert list(found["Method"]) == ["L1 norm", "Random"]
+    assert list(found["50\u00a0%"]) == ["95.56 ± 0.00", "90.00 ± 1.57"]
+    tab(app, "Accuracy against cost")
+    assert app.get("plotly_chart"), "its cells are drawn"

@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from pruning.history import Figures, Run
 
 STAR, NO_STAR = "★", "☆"
-_RESUMABLE = ("interrupted", "failed", "cancelled")
 
 
 def table(runs: Sequence[Run]) -> pd.DataFrame:
@@ -40,7 +39,7 @@ def _row(run: Run) -> dict[str, object]:
 
 def kind(run: Run) -> str:
     """What a run is, and how it stands unless it is done."""
-    cell = f"{run.kind}, of a study" if run.study else run.kind
+    cell = f"cell, {'tuned' if run.kind == 'fine-tuning' else 'only pruned'}" if run.study else run.kind
     return cell if run.state == "done" else f"{cell}, {run.state}"
 
 

@@ -36,7 +36,7 @@ class Shown:
     Args:
         runs: the latest first, at most MOST.
         total: that fit.
-        all: in the whole history.
+        all: in the whole history, cells of studies left out.
     """
 
     runs: list[Run]
@@ -48,7 +48,7 @@ def draw(session: Session) -> Shown:
     """Filters and table. Returns what they show."""
     history = runs.history()
     runs.dispatcher()  # marks what an earlier server has left behind
-    everything = history.count()
+    everything = history.count(study="")
     if not everything:
         return Shown([], 0, 0)
     filters = _filters(history.runs(limit=MOST))
@@ -131,7 +131,7 @@ def _table(session: Session, shown: Shown) -> None:
     st.dataframe(
         rows.table(shown.runs),
         hide_index=True,
-        height=min(400, 38 + 35 * max(3, len(ids))),
+        height=min(400, 38 + 35 * max(2, len(ids))),
         column_config=_columns(star),
         on_select=select,
         selection_mode="multi-row",
@@ -144,7 +144,17 @@ def _table(session: Session, shown: Shown) -> None:
     picked = len([run_id for run_id in session.picked if run_id in place])
     hidden = len(session.picked) - picked
     other = f", {hidden} more selected that the filters hide" if hidden else ""
-    st.caption(f"{shown.total:,} of {shown.all:,} runs shown, {picked} selected{other}.{more}")
+    st.caption(f"{_many(shown)} shown, {picked} selected{other}.{more}")
+
+
+def _many(shown: Shown) -> str:
+    """How many there are, and of how many."""
+    runs_there = f"{shown.all:,} run{'s' * (shown.all != 1)}"
+    if shown.total == shown.all:
+        return f"All {runs_there}" if shown.all > 1 else "The only run"
+    return (
+        f"{shown.total:,} of {runs_there}" if shown.total < shown.all else f"{shown.total:,} runs and cells"
+    )
 
 
 def _columns(star: Any) -> dict[str, Any]:
@@ -157,7 +167,7 @@ def _columns(star: Any) -> dict[str, Any]:
         ),
         "run": column.TextColumn("Run", width=235, help="Its name, or what was done."),
         "network": column.TextColumn("Network", width=105),
-        "kind": column.TextColumn("Kind", width=95),
+        "kind": column.TextColumn("Kind", width=118),
         "validation": number(
             "Validation, %",
             format="%.2f",
