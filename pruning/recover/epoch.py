@@ -18,6 +18,8 @@ from pruning.recover.regularise import REGULARISERS
 from pruning.recover.settings import Fit
 from pruning.recover.trainee import Trainee
 
+LOOK = 16  # steps between two looks at the loss on a GPU, which has to be waited for
+
 
 @dataclass(frozen=True)
 class Trained:
@@ -38,6 +40,10 @@ class Trained:
     losses: dict[str, float]
     accuracy: float
     before: float | None
+
+
+class Diverged(Exception):
+    """The loss, or a weight, is no number any more."""
 
 
 class _Sums:
@@ -77,6 +83,8 @@ def train_epoch(
         scaler: of gradients; not enabled unless the precision is float16.
     Returns:
         None if it was ended.
+    Raises:
+        Diverged: if the loss is no number any more.
     """
     fit = trainee.settings.fit
     sums, lr, between = _Sums(), 0.0, 0.0
@@ -91,7 +99,9 @@ def train_epoch(
             between += time.perf_counter() - paused
             lr = fit.lr * rate(rate_at(index), fit)
             set_rate(trainee.optimizer, lr)
-            _step(trainee, x.to(device), y.to(device), penalty_at(index), scaler, sums)
+            loss = _step(trainee, x.to(device), y.to(device), penalty_at(index), scaler, sums)
+            if (device.type == "cpu" or index % LOOK == LOOK - 1) and not loss.isfinite():
+                raise Diverged
     images, spent = sums.images, time.perf_counter() - begin - between
     return Trained(
         seconds=spent,
@@ -105,7 +115,8 @@ def train_epoch(
 
 def _step(
     trainee: Trainee, x: Tensor, y: Tensor, progress: float, scaler: torch.amp.GradScaler, sums: _Sums
-) -> None:
+) -> Tensor:
+    """One step of the optimizer; the batch's loss."""
     fit, module, optimizer = trainee.settings.fit, trainee.module, trainee.optimizer
     if not module.training:  # at first, and when it has just been made smaller
         module.train()
@@ -119,7 +130,8 @@ def _step(
     if trainee.penalty is not None:
         view = trainee.penalty.at(progress)
         parts["penalty"] = REGULARISERS[trainee.settings.regularise.name].penalty(view)  # type: ignore[union-attr]
-    scaler.scale(torch.stack(list(parts.values())).sum()).backward()
+    loss = torch.stack(list(parts.values())).sum()
+    scaler.scale(loss).backward()
     scaler.unscale_(optimizer)
     if trainee.movement:
         trainee.movement.add()
@@ -130,6 +142,7 @@ def _step(
     scaler.update()
     trainee.held.after_step()
     sums.add(parts, outputs, y)
+    return loss.detach()
 
 
 def _precision(fit: Fit, device: torch.device) -> AbstractContextManager[object]:

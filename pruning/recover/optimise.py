@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from pruning.layers import inside
+from pruning.masks import cut
 from pruning.recover.settings import Fit
 from pruning.registry import Registry
 
@@ -52,10 +53,10 @@ def rate(progress: float, fit: Fit) -> float:
 
 
 def make_optimizer(module: nn.Module, fit: Fit, extra: Iterable[nn.Parameter] = ()) -> torch.optim.Optimizer:
-    """The optimizer of a run. Vectors (biases, norms) are not decayed; frozen parts are left out.
+    """The optimizer of a run. Vectors (biases, norms) are not decayed; frozen parts take no gradients.
 
     Args:
-        module: the network in training.
+        module: the network in training; which of its parameters take gradients is decided here.
         fit: the settings; the longest path of `layer_lr` that a parameter lies in decides its factor.
         extra: further parameters, such as those of regressors, trained at the full rate without decay.
     Raises:
@@ -69,7 +70,8 @@ def make_optimizer(module: nn.Module, fit: Fit, extra: Iterable[nn.Parameter] = 
     groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
     for name, parameter in module.named_parameters():
         factor = _factor(name, fit)
-        if factor and parameter.requires_grad:
+        parameter.requires_grad_(bool(factor) and parameter.is_floating_point())
+        if parameter.requires_grad:
             decayed = name.endswith("weight") and parameter.ndim > 1
             groups.setdefault((factor, decayed), []).append(parameter)
     if extra := list(extra):
@@ -85,6 +87,35 @@ def make_optimizer(module: nn.Module, fit: Fit, extra: Iterable[nn.Parameter] = 
     if fit.optimizer == "adamw":
         return torch.optim.AdamW(made, lr=fit.lr)
     return torch.optim.SGD(made, lr=fit.lr, momentum=fit.momentum, nesterov=fit.momentum > 0)
+
+
+def carry_state(
+    old: torch.optim.Optimizer,
+    before: Mapping[str, Tensor],
+    new: torch.optim.Optimizer,
+    module: nn.Module,
+    dims: Mapping[str, Mapping[int, Tensor]],
+) -> None:
+    """Hand on what an optimizer has gathered when the network has just been made smaller.
+
+    Args:
+        old: the optimizer until now.
+        before: its parameters by name.
+        new: the optimizer from now on; its state is changed.
+        module: the smaller network, with parameters of the same names.
+        dims: what was cut, as `pruning.masks.survivors` says.
+    """
+    for name, parameter in module.named_parameters():
+        source = before.get(name)
+        known = old.state.get(source, {}) if source is not None else {}
+        state: dict[str, Any] = {}
+        for key, value in known.items():
+            if not isinstance(value, Tensor) or source is None or value.shape != source.shape:
+                state[key] = value  # a count of steps
+            elif (kept := cut(value, dims.get(name, {}))).shape == parameter.shape:
+                state[key] = torch.empty_like(parameter).copy_(kept)
+        if len(state) == len(known) > 0:
+            new.state[parameter] = state
 
 
 def set_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:

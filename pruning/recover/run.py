@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -21,11 +20,11 @@ from pruning.models import MODELS, build_model
 from pruning.plan import Plan
 from pruning.recover.choose import exchange_share
 from pruning.recover.data import seed_of, steps_in
-from pruning.recover.epoch import Trained, train_epoch
+from pruning.recover.epoch import Diverged, Trained, train_epoch
 from pruning.recover.histograms import histograms
 from pruning.recover.recalibrate import has_batch_norm, recalibrate
 from pruning.recover.record import Epoch, Phase
-from pruning.recover.schedules import Update, updates_of
+from pruning.recover.schedules import Update, cycle, reached, updates_of
 from pruning.recover.settings import Recovery
 from pruning.recover.state import Progress, find_state, keep_state
 from pruning.recover.trainee import Subject, Trainee, calibration, contiguous
@@ -52,7 +51,8 @@ class Recovered:
             zeros in place where weights did.
         plan: what stays, of the network at full size; None if the recipe has no rules.
         epochs: their records, the first of the state before the first step.
-        best: number of the epoch that the module is of; 0 if none was finished.
+        best: number of the epoch that the module is of; the last finished one if the recipe was not reached
+            by then, and what was left was pruned at the end.
         dense: of the network given, on validation images.
         pruned: of the same pruned at once by the recipe, before any training.
         recovered: of `module`.
@@ -138,7 +138,7 @@ class _Run:
             device_of(module).type, enabled=settings.fit.precision == "float16"
         )
         found = find_state(self.folder, self.name, self.trainee) if self.folder else None
-        self.progress = found[0] if found else Progress([], None, {}, 0, 0, {})
+        self.progress = found[0] if found else Progress([], None, {}, {}, 0, 0, {})
         if found and found[1]:
             self.scaler.load_state_dict(found[1])
 
@@ -152,16 +152,18 @@ class _Run:
         while (number := len(self.progress.epochs)) <= total:
             if self._impatient():
                 return "early"
-            trained = self._epoch(number, on_step, stop)
-            if trained is None:
-                return "stopped"
-            if not math.isfinite(sum(trained.losses.values())):
+            self.trainee.begin_epoch(number)
+            try:
+                trained = self._epoch(number, on_step, stop)
+            except Diverged:
                 if self.progress.best is None:
                     raise ValueError(
                         f"The loss is no number any more in epoch {number}; choose a smaller learning rate, "
                         "or clip gradients."
-                    )
+                    ) from None
                 return "diverged"
+            if trained is None:
+                return "stopped"
             self._finish(number, trained, trained.before, on_epoch)
         return "done"
 
@@ -191,9 +193,11 @@ class _Run:
         """Raise ratios, or exchange weights, if it is time at this step of the run."""
         due = [update for update in self.updates[self.progress.done :] if step >= self._step_of(update)]
         if due:  # several at once are as good as the last of them
+            if not all(bool(value.isfinite().all()) for value in self.trainee.module.parameters()):
+                raise Diverged
             self.progress.done += len(due)
             if self._last_in_epoch(step):
-                before.append(evaluate(self.trainee.module, self.subject.task).accuracy)
+                before.append(self._accuracy(step))
             rewinds = self.settings.pruning.rewind is not None
             self.trainee.prune(due[-1].progress, self.progress.rewound if rewinds else None)
         pruning = self.settings.pruning
@@ -202,6 +206,12 @@ class _Run:
         inside = begin < step < (pruning.stabilise + pruning.prune) * self.steps
         if pruning.regrow and inside and int((step - begin) / every) != int((step - 1 - begin) / every):
             self.trainee.regrow(exchange_share(pruning.regrow, (step - begin) / (pruning.prune * self.steps)))
+
+    def _accuracy(self, step: int) -> float:
+        """Of the network as it is, known already if no step of this epoch was done."""
+        if step % self.steps == 0:
+            return self.progress.epochs[-1].accuracy
+        return evaluate(self.trainee.module, self.subject.task).accuracy
 
     def _last_in_epoch(self, step: int) -> bool:
         """Whether no update comes after this step's in its epoch."""
@@ -213,11 +223,8 @@ class _Run:
 
     def _rate_progress(self, step: int) -> float:
         """How far the learning rate's schedule has come; it begins anew where weights went back."""
-        begin, end = 0, self.settings.epochs * self.steps
-        if self.settings.pruning.rewind is not None:
-            edges = sorted({0, end, *(self._step_of(update) for update in self.updates)})
-            begin = max(edge for edge in edges if edge <= step)
-            end = min(edge for edge in edges if edge > step)
+        rewinds = self.updates if self.settings.pruning.rewind is not None else ()
+        begin, end = cycle(list(map(self._step_of, rewinds)), self.settings.epochs * self.steps, step)
         return (step - begin + 1) / (end - begin)
 
     def _penalty_progress(self, step: int) -> float:
@@ -236,6 +243,7 @@ class _Run:
         if trainee.progress >= 1 and number:
             if progress.best is None or report.accuracy > progress.epochs[progress.best].accuracy:
                 progress.best, progress.best_values, progress.waited = number, _values(trainee.module), 0
+                progress.best_keep = dict(trainee.plan.keep) if trainee.plan else {}
             else:
                 progress.waited += epoch.phase == "recover"
         if self.settings.pruning.rewind == number:
@@ -252,6 +260,7 @@ class _Run:
         dense = sum(parameter.numel() for parameter in self.subject.dense.parameters())
         left = sum(int(parameter.count_nonzero()) for parameter in trainee.module.parameters())
         removed = {key: 1 - float(keep.float().mean()) for key, keep in plan.keep.items()} if plan else {}
+        recipe, pruning = self.settings.recipe, self.settings.pruning
         return Epoch(
             number=number,
             phase=self._phase(number),
@@ -266,9 +275,9 @@ class _Run:
             high=report.interval[1],
             n=report.n,
             before=before,
-            reached=trainee.progress,
+            reached=reached(recipe, pruning, trainee.progress),
             sparsity=1 - left / dense,
-            removed=removed,
+            removed={key: removed.get(key, 0.0) for key in recipe.rules},
             histograms=histograms(trainee.module, edges),
         )
 
@@ -291,15 +300,19 @@ class _Run:
         elif trainee.progress < 1:
             trainee.prune(1.0)
         trainee.close()
+        plan = trainee.plan
+        if plan is not None and progress.best is not None:
+            plan = replace(plan, keep=progress.best_keep)
         module = duplicate(contiguous(trainee.module)).eval()
         module = self._recalibrated(module)
         for parameter in module.parameters():
             parameter.grad = None
+            parameter.requires_grad_(parameter.is_floating_point())
         return Recovered(
             module=module,
-            plan=trainee.plan,
+            plan=plan,
             epochs=tuple(progress.epochs),
-            best=progress.best or 0,
+            best=progress.epochs[-1].number if progress.best is None else progress.best,
             dense=self.dense,
             pruned=self.pruned,
             recovered=evaluate(module, self.subject.task),
@@ -332,9 +345,9 @@ def _start(module: nn.Module, settings: Recovery) -> nn.Module:
     name, device = getattr(module, "architecture", ""), device_of(module)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_of(settings.fit, 0))
-        if name in MODELS:
-            return build_model(name).to(device)
-        fresh = duplicate(module)
+        if name in MODELS and _shapes(fresh := build_model(name)) == _shapes(module):
+            return fresh.to(device)
+        fresh = duplicate(module).cpu()
         drawn: set[int] = set()
         for part in fresh.modules():
             reset = getattr(part, "reset_parameters", None)
@@ -346,7 +359,11 @@ def _start(module: nn.Module, settings: Recovery) -> nn.Module:
             "Not every layer of this network knows how its weights begin, so it cannot start at random ones; "
             "start at the trained weights."
         )
-    return fresh
+    return fresh.to(device)
+
+
+def _shapes(module: nn.Module) -> dict[str, torch.Size]:
+    return {name: value.shape for name, value in module.state_dict().items()}
 
 
 def _check(subject: Subject, updates: Sequence[Update], once: Plan | None) -> None:
@@ -362,5 +379,7 @@ def _check(subject: Subject, updates: Sequence[Update], once: Plan | None) -> No
             "The recipe changes what norms average over, which cannot be done little by little; choose the "
             "one-shot schedule."
         )
+    if settings.pruning.choose == "movement" and updates and updates[-1].at + settings.pruning.stabilise == 0:
+        raise ValueError("Nothing has moved before the first epoch; train first: set stabilise to 1 or more.")
     if settings.pruning.choose == "movement" and any(rule.granularity == "layer" for rule in rules):
         raise ValueError("Movement ranks weights and channels, not whole layers; choose by the criterion.")

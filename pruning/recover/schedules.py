@@ -11,6 +11,7 @@ from pruning.recover.optimise import rate
 from pruning.recover.settings import Pruning, Recovery
 from pruning.registry import Registry
 
+POINTS = 200  # of a learning rate that is drawn
 ONE_CYCLE = 14.0, 5.0  # alpha and beta of Hubens et al. 2021
 
 
@@ -82,9 +83,31 @@ def asked_by(recipe: Recipe, pruning: Pruning, progress: float) -> Recipe:
     rules = {}
     for place, (key, rule) in enumerate(recipe.rules.items(), 1):
         ratio = asked(rule.ratio, progress, place / len(recipe.rules)) if progress > 0 else 0.0
-        if not _is_switch(rule):
+        if ratio > 0 and not _is_switch(rule):  # what is not asked yet must not be ranked with the others
             rules[key] = rule.model_copy(update={"ratio": ratio})
     return recipe.model_copy(update={"rules": rules})
+
+
+def reached(recipe: Recipe, pruning: Pruning, progress: float) -> float:
+    """Share of the recipe's ratios that is asked by then, the mean over its keys, in 0..1; without keys 1."""
+    asked = asked_by(recipe, pruning, progress).rules
+    rules = {key: rule for key, rule in recipe.rules.items() if rule.ratio}
+    shares = [asked[key].ratio / rule.ratio if key in asked else 0.0 for key, rule in rules.items()]
+    return min(1.0, sum(shares) / len(shares)) if shares and progress < 1 else 1.0
+
+
+def cycle(begins: Sequence[float], end: float, at: float) -> tuple[float, float]:
+    """The part of a run that a moment lies in, where the learning rate's schedule begins anew in between.
+
+    Args:
+        begins: of the parts.
+        end: of the run, in the same unit.
+        at: in [0, end).
+    Returns:
+        Its beginning and end.
+    """
+    edges = sorted({0.0, end, *begins})
+    return max(edge for edge in edges if edge <= at), min(edge for edge in edges if edge > at)
 
 
 def preview(
@@ -106,12 +129,17 @@ def preview(
         curves = {"": next(iter(curves.values()))}
     for curve in curves.values():
         curve.append((float(settings.epochs), curve[-1][1]))
-    points = 100
-    rates = [
-        (settings.epochs * step / points, settings.fit.lr * rate(max(step, 0.5) / points, settings.fit))
-        for step in range(points + 1)
-    ]
-    return curves, rates
+    rewinds = [pruning.stabilise + update.at for update in updates_of(pruning, len(rules))] if rules else []
+    return curves, _rates(settings, rewinds if pruning.rewind is not None else [])
+
+
+def _rates(settings: Recovery, begins: Sequence[float]) -> list[tuple[float, float]]:
+    """(epoch, learning rate), the schedule beginning anew at some epochs."""
+    end, rates = float(settings.epochs), []
+    for at in (end * point / POINTS for point in range(POINTS + 1 if end else 0)):
+        first, last = cycle(begins, end, min(at, end * (1 - 1e-9)))
+        rates.append((at, settings.fit.lr * rate((at - first) / (last - first), settings.fit)))
+    return rates
 
 
 def _curve(pruning: Pruning, rule: Rule, place: int, keys: int) -> list[tuple[float, float]]:

@@ -30,15 +30,16 @@ class Progress:
         epochs: their records; the first is the state before the first step.
         best: number of the best epoch with the whole recipe, None before there is one.
         best_values: parameters and buffers then.
+        best_keep: masks of its plan, which differ from the last ones where weights grow back.
         waited: recovering epochs since then.
         done: updates of the ratios done.
         rewound: parameters and buffers that weights go back to.
-        edges: of the histograms.
     """
 
     epochs: list[Epoch]
     best: int | None
     best_values: dict[str, Tensor]
+    best_keep: dict[str, Tensor]
     waited: int
     done: int
     rewound: dict[str, Tensor]
@@ -62,6 +63,7 @@ def keep_state(
     tensors = {
         **_under("module", trainee.module.state_dict()),
         **_under("best", progress.best_values),
+        **_under("best_keep", progress.best_keep),
         **_under("rewound", progress.rewound),
         **_under("keep", plan.keep if plan else {}),
         **_under("movement", trainee.movement.scores if trainee.movement else {}),
@@ -120,6 +122,7 @@ def find_state(folder: Path, name: str, trainee: Trainee) -> tuple[Progress, dic
         epochs=[Epoch.model_validate(epoch) for epoch in about["epochs"]],
         best=about["best"],
         best_values=tensors["best"],
+        best_keep=tensors["best_keep"],
         waited=about["waited"],
         done=about["done"],
         rewound=tensors["rewound"],
@@ -136,7 +139,7 @@ def _under(part: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _read(path: Path, name: str) -> tuple[dict[str, Any], dict[str, dict[str, Tensor]]] | None:
-    parts = ("module", "best", "rewound", "keep", "movement", "regressor", "optimizer")
+    parts = ("module", "best", "best_keep", "rewound", "keep", "movement", "regressor", "optimizer")
     tensors: dict[str, dict[str, Tensor]] = {part: {} for part in parts}
     try:
         with safe_open(path, "pt") as file:

@@ -13,10 +13,11 @@ from torch import Tensor, nn
 from pruning.blocks import BlockStructure, find_blocks
 from pruning.groups import Structure, find_structure
 from pruning.layers import duplicate
+from pruning.masks import survivors
 from pruning.plan import Plan
 from pruning.recover.choose import Movement, exchange, plan_at
 from pruning.recover.held import Held, masks_of, masks_when_small
-from pruning.recover.optimise import make_optimizer
+from pruning.recover.optimise import carry_state, make_optimizer
 from pruning.recover.recalibrate import has_batch_norm, recalibrate
 from pruning.recover.regularise import REGULARISERS, PenaltyView
 from pruning.recover.schedules import asked_by, depth_first
@@ -109,6 +110,7 @@ class Trainee:
         self.penalty: PenaltyView | None = None
         self.teacher: Teacher | None = None
         self._begin({})
+        self._watch()
 
     @property
     def settings(self) -> Recovery:
@@ -122,6 +124,7 @@ class Trainee:
             rewound: values of all parameters and buffers at full size.
         """
         self.close()
+        before, gathered = dict(self.module.named_parameters()), self.optimizer
         moved = self.movement if self.movement and self.movement.steps else None
         self.plan = self.subject.plan(self.module, progress, self.plan, moved)
         if rewound is not None:
@@ -133,8 +136,13 @@ class Trainee:
         masks = masks_when_small(self.module, self.plan) if self.small else masks_of(self.module, self.plan)
         self.progress = progress
         self._begin(masks, optimizer)
+        if self.small and rewound is None:
+            gone = survivors(self.plan.structure, self.plan.channels)
+            carry_state(gathered, before, self.optimizer, self.module, gone)
+            self.held.set(self.optimizer)
         if progress >= 1:
             self._recalibrate()
+        self._watch()
 
     def cut(self) -> None:
         """Make the network smaller by its plan."""
@@ -146,9 +154,11 @@ class Trainee:
         """Exchange a share of the weights that stay, see `choose.exchange`."""
         if self.plan is None or share <= 0:
             return
+        self.close()
         found = collect_statistics(self.module, self.subject.task, {"gradients"})
         self.plan = exchange(self.plan, self.module, found.gradients, share)
         self._hold(masks_of(self.module, self.plan), self.optimizer)
+        self._watch()
 
     def adopt(self, plan: Plan | None, small: bool, progress: float) -> None:
         """Take up a state that was kept: the network's shape; its values are loaded afterwards."""
@@ -160,6 +170,19 @@ class Trainee:
                 self.cut()
             masks = masks_when_small(self.module, plan) if small else masks_of(self.module, plan)
         self._begin(masks)
+        self._watch()
+
+    def begin_epoch(self, number: int) -> None:
+        """Look again at what is to go, so that a run that goes on penalises the same.
+
+        Args:
+            number: of the epoch, from 1.
+        """
+        pruning = self.settings.pruning
+        if self.settings.regularise is not None:
+            self.close()
+            self._penalise(over=number > pruning.stabilise + pruning.prune)
+            self._watch()
 
     def close(self) -> None:
         """Take the teacher's hooks off: copies of the network must not carry them."""
@@ -168,10 +191,9 @@ class Trainee:
     def _begin(self, masks: Mapping[str, Tensor], optimizer: torch.optim.Optimizer | None = None) -> None:
         """Teacher, optimizer and masks for the network as it now is."""
         teach = self.settings.teach
-        if teach is not None and (teach.weight or teach.hints):
-            if self.teacher is None or self.teacher.student is not self.module:
-                self.teacher = Teacher(self.subject.dense, self.module, teach, self.subject.example_inputs)
-            self._stack.enter_context(self.teacher)
+        taught = self.teacher is not None and self.teacher.student is self.module
+        if teach is not None and (teach.weight or teach.hints) and not taught:
+            self.teacher = Teacher(self.subject.dense, self.module, teach, self.subject.example_inputs)
         fit = self.settings.fit
         if self.small:  # modules that were dropped need no rate
             names = {name for name, _ in self.module.named_modules()}
@@ -182,14 +204,19 @@ class Trainee:
         self._hold(masks, self.optimizer)
         self._penalise()
 
+    def _watch(self) -> None:
+        """Put the teacher's hooks on."""
+        if self.teacher is not None:
+            self._stack.enter_context(self.teacher)
+
     def _hold(self, masks: Mapping[str, Tensor], optimizer: torch.optim.Optimizer) -> None:
         self.held = Held(self.module, masks)
         self.held.set(optimizer)
 
-    def _penalise(self) -> None:
+    def _penalise(self, over: bool = False) -> None:
         wanted = self.settings.regularise
         self.penalty = None
-        if wanted is None or (self.progress >= 1 and self.settings.recipe.rules):
+        if wanted is None or over or (self.progress >= 1 and self.settings.recipe.rules):
             return
         going: dict[str, Tensor] = {}
         if REGULARISERS[wanted.name].needs_going:
