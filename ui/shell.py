@@ -25,6 +25,7 @@ PAGES = {  # file in pages/ -> title; no icons: Streamlit fetches a page's icon 
     "weights": "Weights",
     "sensitivity": "Sensitivity",
     "prune": "Prune",
+    "finetune": "Fine-tune",
     "compare": "Compare",
     "export": "Export",
     "explain": "Explain",
