@@ -12,7 +12,7 @@ from pruning.history import History, Run
 Queue = Callable[..., str]
 
 
-def until(true: Callable[[], object], seconds: float = 60.0) -> float:
+def until(true: Callable[[], object], seconds: float = 120.0) -> float:
     """Wait until something is true; the seconds that it took."""
     start = time.monotonic()
     while not true():

@@ -144,9 +144,9 @@ def test_times_and_errors_follow_the_state(history: History) -> None:
 def test_threads_and_processes_share_one_history(folder: Path) -> None:
     """Two processes and a thread begin it at once, write, and claim: each run has exactly one winner."""
     code = (
-        "from pruning.history import About, History\n"
+        "import time; from pruning.history import About, History\n"
         "for i in range(10): History().add(About(kind='scan', title=str(i)), state='queued')\n"
-        "while History().count() < 30: pass\n"
+        "while History().count() < 30: time.sleep(0.05)\n"
         "history = History()\n"
         "print(sum(history.claim(run.id) for run in history.runs()))"
     )
