@@ -53,10 +53,10 @@ def app(window: BrowserContext, holding: Server, let: Let) -> Iterator[App]:
 def test_a_scan_grows_stops_goes_on_and_survives_page_switch_and_refresh(app: App, let: Let) -> None:
     page = app.open("sensitivity?model=digits-resnet")
     cancel = page.get_by_role("button", name="Cancel")
-    page.get_by_text("0 of 81 points known").wait_for()
+    page.get_by_text("0 of 81 points measured").wait_for()
     for points in (10, 40):
         let(points)
-        page.get_by_text(f"{points} of 81 points known").wait_for()
+        page.get_by_text(f"{points} of 81 points measured").wait_for()
         page.locator(".st-key-chart-curves .scatterlayer > .trace").first.wait_for()
     cancel.click()
     page.get_by_text(re.compile(r"Stopped after 4\d of 81 points")).wait_for()
@@ -69,7 +69,7 @@ def test_a_scan_grows_stops_goes_on_and_survives_page_switch_and_refresh(app: Ap
     app.ready()
     cancel.wait_for()  # ours again
     let(81)
-    page.get_by_text(re.compile("^Known: 81 points")).wait_for()
+    page.get_by_text(re.compile("^Measured: 81 points")).wait_for()
     expect(cancel).to_have_count(0)
 
 
