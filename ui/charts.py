@@ -8,11 +8,13 @@ One call draws a figure in the colours of the page's theme, with a small row of 
 from __future__ import annotations
 
 import re
+from collections.abc import Hashable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
+from ui import state
 from ui.figures import theme
 from ui.figures.spec import Ready, spec
 
@@ -102,6 +104,28 @@ def show(
             config={"displaylogo": False, "modeBarButtons": [["toImage"]]},
             **options,
         )
+
+
+def show_live(
+    figure: go.Figure, data: pd.DataFrame | None, *, key: str, version: Hashable, name: str, **options: Any
+) -> None:
+    """`show` for a chart that gets other data while somebody looks at it, without a blink.
+
+    Streamlit makes another element of a chart with other data, which is empty until Plotly has drawn it. So
+    there are two slots in turns: the chart before stays in its slot until the new one is there.
+
+    Args:
+        version: names the data; as long as it is the same, nothing is drawn anew.
+    """
+    drawn = state.session().drawn.setdefault(key, [])
+    if not drawn or drawn[-1][0] != version:
+        drawn.append((version, 1 - drawn[-1][1] if drawn else 0, figure, data))
+        del drawn[:-2]
+    with st.container(key=f"live-{key}", gap=None):
+        st.html(f'<i class="live-now-{drawn[-1][1]}"></i>')
+        for _, slot, figure, data in sorted(drawn, key=lambda each: each[1]):
+            with st.container(key=f"slot-{slot}-{key}"):
+                show(figure, data, key=f"{key}-{slot}", name=name, **options)
 
 
 def plain(text: str) -> str:

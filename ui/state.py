@@ -68,6 +68,7 @@ class Session:
         run: id of the run that the Fine-tune page shows; "" for none.
         picked: ids of the runs that are selected on the Compare page, in the order of their selection.
         picks: counts selections that were not made in the table of runs, which then begins anew.
+        drawn: what `charts.show_live` has drawn last.
     """
 
     model: str = DEFAULT_MODEL
@@ -86,6 +87,7 @@ class Session:
     run: str = ""
     picked: tuple[str, ...] = ()
     picks: int = 0
+    drawn: dict[str, list[Any]] = field(default_factory=dict)
 
     # What pages read
 

@@ -88,11 +88,14 @@ def course(
     _befores(figure, epochs, colours)
     _best(figure, epochs, best, colours)
     if dense is not None:
-        figure.add_hline(
-            100 * dense,
+        total = pruning.stabilise + pruning.prune + pruning.recover
+        figure.add_scatter(
+            x=[0, total],
+            y=[100 * dense, 100 * dense],
+            name=f"dense network, {percent(dense)}",
+            mode="lines",
             line={"color": colours.dense, "width": 1.4, "dash": "dash"},
-            annotation={"text": f"dense {percent(dense)}", "font": {"color": colours.dense, "size": 11}},
-            annotation_position="top right",
+            hoverinfo="skip",
         )
     _pruned(figure, epochs, colours)
     _phases(figure, spans(pruning), colours)

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from ui import charts
+from pruning import MODELS
+from ui import cache, charts, uploads
 from ui.figures.words import percent
 from ui.shell import count, size
 
@@ -73,7 +74,7 @@ def of(run: Run, settings: Recovery, epochs: Sequence[Epoch]) -> list[Card]:
     dense, before, after = figures.dense, figures.before, figures.validation
     if dense is None and epochs and settings.pruning.start == "trained":
         dense = _measured(epochs[0])
-    note = "measured"
+    note, whole = "measured", figures.dense_size or _size(run)
     kept = next((epoch for epoch in epochs if epoch.number == best(run, epochs)), None)
     if after is None and kept is not None:
         after, note = _measured(kept), f"best so far, epoch {kept.number}"
@@ -86,7 +87,7 @@ def of(run: Run, settings: Recovery, epochs: Sequence[Epoch]) -> list[Card]:
             "Dense",
             "measured",
             dense,
-            _rows(figures.dense_size)
+            _rows(whole)
             | {
                 "Test accuracy": _accuracy(figures.dense_test),
                 "Latency": _time(speed.dense if speed else None),
@@ -108,6 +109,15 @@ def of(run: Run, settings: Recovery, epochs: Sequence[Epoch]) -> list[Card]:
             "ft-pruned",
         ),
     ]
+
+
+def _size(run: Run) -> Size | None:
+    """Of the dense network, as far as its architecture tells."""
+    from pruning.history import Size
+
+    if run.model not in MODELS:
+        return None
+    return Size.of(cache.cost_model(uploads.model_id(run.model, None, "cpu")).dense)
 
 
 def html(cards: Sequence[Card]) -> str:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from ui import charts, runs, shell
+from ui import charts, runs, shell, state
 from ui.figures import recover as figures
 from ui.figures import recover_weights as layer_figures
 from ui.finetune import cards, result
@@ -15,6 +16,9 @@ from ui.sensitivity.status import duration
 from ui.state import Session
 
 if TYPE_CHECKING:
+    import pandas as pd
+    import plotly.graph_objects as go
+
     from pruning.history import Run
     from pruning.recover.record import Epoch
     from pruning.runs import Progress
@@ -65,7 +69,13 @@ def _status(session: Session, run_id: str, drawn: str) -> None:
 def _working(run: Run) -> None:
     progress = runs.dispatcher().progress(run.id)
     done = len(runs.epochs(run)) - 1
-    st.progress(progress.fraction if progress else 0.0, text=_said(run, progress, done))
+    fraction = progress.fraction if progress else 0.0
+    st.progress(1.0 if _measuring(progress) else fraction, text=_said(run, progress, done))
+
+
+def _measuring(progress: Progress | None) -> bool:
+    """Whether the training is over."""
+    return progress is not None and progress.phase == "measuring"
 
 
 def _said(run: Run, progress: Progress | None, done: int) -> str:
@@ -93,41 +103,55 @@ def _others(ahead: int) -> str:
 
 
 def _buttons(session: Session, run: Run) -> None:
-    """What can be done with a run as it stands."""
+    """What can be done with a run as it stands; callbacks, which no rerun of the page can swallow."""
     dispatcher, owner = runs.dispatcher(), session.owner if run.owner else None
+    progress = dispatcher.progress(run.id)
+    training = progress is not None and progress.phase in ("training", "paused")
+
+    answer = f"ft-told-{run.id}-{run.state}"
+
+    def told(command: Callable[[str, str | None], bool], said: str) -> Callable[[], None]:
+        def tell() -> None:
+            try:
+                state.put(answer, said if command(run.id, owner) else "It has just ended.")
+            except ValueError as error:
+                state.put(answer, str(error))
+
+        return tell
+
     with st.container(horizontal=True, vertical_alignment="center", key="ft-buttons"):
-        if run.state == "running" and st.button("Pause", key="ft-pause", icon=":material/pause:"):
-            dispatcher.pause(run.id, owner)
-        if run.state == "paused" and st.button(
-            "Go on", key="ft-go", icon=":material/play_arrow:", type="primary"
-        ):
-            dispatcher.go(run.id, owner)
-        if run.state in ("running", "paused") and st.button(
-            "Stop and keep the best",
-            key="ft-finish",
-            icon=":material/stop:",
-            help="Ends the training at its next step; the best epoch in which the full ratios are reached is "
-            "measured and kept.",
-        ):
-            dispatcher.finish(run.id, owner)
-        if run.state in ("interrupted", "failed") and st.button(
-            "Resume",
-            key="ft-resume",
-            icon=":material/play_arrow:",
-            type="primary",
-            help="Goes on after the last whole epoch, with the same numbers as if nothing had happened.",
-        ):
-            with shell.errors_here():
-                dispatcher.resume(run.id, owner)
-                st.rerun()
+        if run.state == "running" and training:
+            click = told(dispatcher.pause, "Pausing at the next step")
+            st.button("Pause", key="ft-pause", icon=":material/pause:", on_click=click)
+        if run.state == "paused":
+            click = told(dispatcher.go, "Going on")
+            st.button("Go on", key="ft-go", icon=":material/play_arrow:", type="primary", on_click=click)
+        if run.state in ("running", "paused") and training:
+            st.button(
+                "Stop and keep the best",
+                key="ft-finish",
+                icon=":material/stop:",
+                on_click=told(dispatcher.finish, "Stopping at the next step"),
+                help="Ends the training at its next step; the best epoch with the full ratios is measured "
+                "and kept. If they are not reached yet, the network is pruned to them as it is.",
+            )
+        if run.state in ("interrupted", "failed"):
+            st.button(
+                "Resume",
+                key="ft-resume",
+                icon=":material/play_arrow:",
+                type="primary",
+                on_click=told(dispatcher.resume, "Waiting for its turn"),
+                help="Goes on after the last whole epoch, with the same numbers as if nothing had happened.",
+            )
         if run.busy or run.state == "interrupted":
             with st.popover("Cancel", icon=":material/close:", width="content", key="ft-cancel"):
                 st.markdown("Stop this run and throw its files away?")
-                if st.button("Yes, cancel it", key="ft-cancel-sure", type="primary"):
-                    dispatcher.cancel(run.id, owner)
-                    st.rerun()
-        if run.busy:
-            st.caption("It goes on while you look elsewhere or close the tab; this page's address finds it.")
+                click = told(dispatcher.cancel, "Stopping")
+                st.button("Yes, cancel it", key="ft-cancel-sure", type="primary", on_click=click)
+        usual = "It goes on while you look elsewhere or close the tab; this page's address finds it."
+        if words := state.value(answer, usual if run.busy else ""):
+            st.caption(shell.literal(words))
 
 
 def _course(run_id: str) -> None:
@@ -150,7 +174,7 @@ def _course(run_id: str) -> None:
             figure, data = figures.course(
                 epochs, settings.pruning, charts.colours(), dense=dense, best=cards.best(run, epochs)
             )
-            charts.show(figure, data, key="course", name=f"{run.id} course")
+            _show(run, figure, data, "course", (len(epochs), run.state))
         with right:
             _details(run, epochs)
 
@@ -183,4 +207,17 @@ def _details(run: Run, epochs: list[Epoch]) -> None:
         figure, data = figures.training(epochs, pruning, colours)
     else:
         figure, data = layer_figures.heat_map(epochs, colours)
-    charts.show(figure, data, key=f"detail-{shown}", name=f"{run.id} {shown}", highlight=shown == "Near zero")
+    version = len(epochs), shown, figure.layout.title.text
+    _show(run, figure, data, "detail", version, highlight=shown == "Near zero")
+
+
+def _show(
+    run: Run, figure: go.Figure, data: pd.DataFrame, what: str, version: tuple[Any, ...], **options: Any
+) -> None:
+    """A chart of a run: as long as it works, without a blink where new epochs come in."""
+    name = f"{run.model} run {run.id} {what}"
+    if run.busy:
+        version = (run.id, charts.dark(), *version)
+        charts.show_live(figure, data, key=what, version=version, name=name, **options)
+    else:
+        charts.show(figure, data, key=what, name=name, **options)
