@@ -35,7 +35,7 @@ def test_the_default_scan_starts_by_itself_and_becomes_a_recipe(open_page: Open)
     app = open_page("sensitivity", model="digits-mlp")
     wait(app)
     (caption,) = (caption.value for caption in app.caption if caption.value.startswith("Measured: 18 points"))
-    assert "each on 360 validation images, as usual up to 500; one image is 0.28 points; " in caption
+    assert "each on 360 validation images (exact, as usual up to 500); one image is 0.28 points; " in caption
     assert "the dense network has 99.4 % there" in caption
     assert len(app.dataframe[0].value) == 2
     app.slider(key="loss-allowed").set_value(5.0).run()

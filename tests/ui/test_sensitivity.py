@@ -129,10 +129,11 @@ def test_what_a_scan_took_is_said() -> None:
     )
     assert words.far(scan(), Job("scan", "k", total=4, done=3)) == "3 of 4 points measured"
     assert "to ±1 point or a tenth of the loss, 2 measured and 2 inferred; 164 images" in words.known(found)
-    few = "3 points, each on 100 validation images, as usual up to 500; one image is 1 point"
+    few = "3 points, each on 100 validation images (exact, as usual up to 500); one image is 1 point"
     assert words.known(scan()).endswith(few)
     many = scan().model_copy(update={"n": 5000})
     assert words.known(many).endswith("each on 5,000 validation images; one image is 0.02 points")
+    assert [words.mode(how) for how in (None, Precise(0.5))] == ["exact", "adaptive, to ±0.5 points"]
     assert words.invalid(scan()) == ""
     assert "At 1 point some images give NaN" in words.invalid(found)
 

@@ -95,7 +95,8 @@ def _status(choice: Choice, found: work.Found) -> None:
     expected = f"about {status.duration(choice.guess_s())}"
     with st.container(horizontal=True, vertical_alignment="center"):
         if scan is None:
-            st.markdown("This scan has not been measured yet.", width="content")
+            how = words.mode(choice.precise)
+            st.markdown(f"This scan ({how}) has not been measured yet.", width="content")
             status.offer(f"Scan, {expected}", "start-scan", begin)
         elif found.other:
             st.markdown(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pruning import Scan
-from pruning.sensitivity import FEW
+from pruning.sensitivity import FEW, Precise
 from ui.figures.scan_words import points
 from ui.jobs import Job
 from ui.sensitivity import status
@@ -17,6 +17,11 @@ def far(scan: Scan | None, job: Job) -> str:
     return f"{known:,} of {total:,} points known, {total - known:,} open; {effort(scan)}"
 
 
+def mode(precise: Precise | None) -> str:
+    """How a scan is to be measured."""
+    return "exact" if precise is None else f"adaptive, to ±{points(precise.points)}"
+
+
 def effort(scan: Scan) -> str:
     """Images evaluated, and the share of those that an exact scan takes."""
     images, exact = scan.effort
@@ -27,7 +32,7 @@ def known(scan: Scan) -> str:
     """What the points of a complete scan are about, and what they took."""
     count = f"{len(scan.points):,} points"
     if scan.precise is None:
-        few = f", as usual up to {FEW}" if scan.n <= FEW else ""
+        few = f" (exact, as usual up to {FEW})" if scan.n <= FEW else ""
         one = f"one image is {points(float(f'{100 / scan.n:.2g}'))}"
         return f"Measured: {count}, each on {scan.n:,} validation images{few}; {one}"
     inferred = sum(point.how in ("between", "beyond") for point in scan.points)
