@@ -1,9 +1,10 @@
 """Sensitivity scans beside the loop that other tools run: a copy and a full evaluation per layer and ratio.
 
-Both scan the weights of every layer by magnitude at ratios 0.1 to 0.9, one after the other in one process
-per network, after a small scan to warm up. Times are by the clock and, in brackets, by processor seconds,
-which other programs disturb less. "Differing" counts accuracies that are not equal. Where the plain loop
-would take minutes it measures some of the points, and its time is scaled up: the table says of how many.
+Both scan the weights of every layer by magnitude at ratios 0.1 to 0.9, one after the other, each in a process
+of its own, because ours changes how the allocator works; ours after a small scan to warm up, theirs after an
+evaluation. Times are by the clock and, in brackets, by processor seconds, which other programs disturb less.
+"Differing" counts accuracies that are not equal. Where the plain loop would take minutes it measures some of
+the points, and its time is scaled up: the table says of how many.
 
 The floor of a scan is the time of its multiplications alone: those of the layer that changes and of all that
 come later, at the rate at which the network itself does its own, 256 images at once. Memory is the growth of
@@ -24,7 +25,9 @@ import resource
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
+from multiprocessing import get_context
 from pathlib import Path
 from time import perf_counter, process_time
 from typing import TypeVar
@@ -142,7 +145,7 @@ def line(found: dict) -> str:
 
 
 def run(name: str, limit: int, every: int) -> Row:
-    """Ours first, so that what the plain loop leaves in memory is not counted."""
+    """All that a line of the table says."""
     module, task = network(name)
     n, batches = split_batches(task, "validation", batch_size=BATCH, limit=limit)
     known = tuple(batches)
@@ -155,7 +158,7 @@ def run(name: str, limit: int, every: int) -> Row:
     fast, adaptive = timed(lambda: scanned(module, task, limit, Precise()))
     careful, strict = timed(lambda: scanned(module, task, limit, Precise(strict=True)))
     every = every or max(1, round(dense * len(figures) / PATIENCE_S))
-    theirs, plain = timed(lambda: plain_scan(module, known, list(figures)[::every]))
+    theirs, plain = plainly_apart(name, limit, list(figures)[::every])
     return Row(
         network=name,
         images=n,
@@ -201,6 +204,21 @@ def scanned(module: nn.Module, task: Task, limit: int, precise: Precise | None =
     for _ in walk:
         pass
     return walk
+
+
+def plainly_apart(name: str, limit: int, places: Sequence[tuple[str, float]]) -> tuple[Figures, Cost]:
+    """What the plain loop finds and takes in a fresh process."""
+    with ProcessPoolExecutor(1, get_context("spawn")) as process:
+        return process.submit(plainly, name, limit, places, torch.get_num_threads()).result()
+
+
+def plainly(name: str, limit: int, places: Sequence[tuple[str, float]], threads: int) -> tuple[Figures, Cost]:
+    """What the plain loop finds and takes in this process."""
+    torch.set_num_threads(threads)
+    module, task = network(name)
+    known = tuple(split_batches(task, "validation", batch_size=BATCH, limit=limit)[1])
+    accuracy(module, known)
+    return timed(lambda: plain_scan(module, known, places))
 
 
 def plain_scan(module: nn.Module, batches: Sequence[Batch], places: Sequence[tuple[str, float]]) -> Figures:
