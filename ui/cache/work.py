@@ -1,4 +1,4 @@
-"""The managers of long work: threads of this server, and runs in processes of their own with their history."""
+"""The managers of long work: threads of this server, and runs in processes of their own, with a history."""
 
 from __future__ import annotations
 
