@@ -42,6 +42,9 @@ def draw(session: Session, wanted: Recovery) -> None:
         return
     guess = earlier(session, wanted)
     job = None if guess else _measure(session, wanted)
+    if guess is None and job is None:
+        st.caption(f"{_epochs(wanted)}.")
+        return
     every = POLL_S if job is not None and job.busy else None
     st.fragment(_say, key="ft-pace", run_every=every)(session, wanted, guess, job)
 

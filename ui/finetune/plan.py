@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pruning import CRITERIA
+from pruning import CRITERIA, MissingData
 from pruning.recover.schedules import depth_first, preview
 from pruning.recover.settings import Recovery
-from ui import charts, runs, shell, state
+from ui import cache, charts, runs, shell, state
 from ui.figures import recover as figures
 from ui.figures.words import percent
 from ui.finetune import choice, controls, fields, norms, pace, presets
@@ -85,7 +85,7 @@ def _begin(session: Session, wanted: Recovery) -> None:
         )
         pace.draw(session, wanted)
     if why:
-        st.caption(why)
+        st.caption(shell.literal(why))
     if started:
         with shell.errors_here():
             runs.start(session, wanted)
@@ -125,7 +125,12 @@ def _preset(session: Session) -> None:
 
 def refused(session: Session, wanted: Recovery) -> str:
     """Why these settings cannot be run here, in a sentence; "" if they can."""
+    try:
+        cache.task(session.model_id)
+    except MissingData as error:
+        return str(error)
+    if wanted.pruning.regrow and session.granularity != "weight":
+        return "Only single weights can grow back: prune single weights, or set Regrow to 0."
     name = presets.named(wanted, session.model)
-    if name:
-        return presets.misfit(presets.PRESETS[name], session.granularity, choice.has_norm(session))
-    return ""
+    preset = presets.PRESETS[name] if name else None
+    return presets.misfit(preset, choice.has_norm(session)) if preset else ""

@@ -22,7 +22,6 @@ class Preset:
         description: what happens, and when that is a good idea.
         source: paper and arXiv number.
         make: from how the network was trained to the settings, without a recipe.
-        only_weights: whether it needs a recipe that masks single weights.
         needs_norm: whether it needs BatchNorm.
     """
 
@@ -31,7 +30,6 @@ class Preset:
     description: str
     source: str
     make: Callable[[Training], Recovery]
-    only_weights: bool = False
     needs_norm: bool = False
 
 
@@ -39,10 +37,8 @@ PRESETS: Registry[Preset] = Registry("preset")
 USUAL = "gradual"
 
 
-def misfit(preset: Preset, granularity: str, has_norm: bool) -> str:
+def misfit(preset: Preset, has_norm: bool) -> str:
     """Why a preset cannot be run here, in a sentence; "" if it can."""
-    if preset.only_weights and granularity != "weight":
-        return "It is for single weights: choose Single weights on the Prune page."
     if preset.needs_norm and not has_norm:
         return "It acts on BatchNorm, which this network does not have."
     return ""
@@ -240,6 +236,5 @@ _register(
         "those of the largest gradient.",
         source="Evci et al. 2020, arXiv:1911.11134",
         make=_regrow,
-        only_weights=True,
     ),
 )

@@ -20,13 +20,13 @@ def draw(run: Run) -> None:
     """Downloads, the check of the file, and how to load it."""
     shell.section("Take it home", "The network that came out, with all that was decided and measured.")
     files = result_files(runs.history().folder(run.id), run.model)
-    if not files:
+    network = next((file for file in files if file.name == checkpoint_name(run.model)), None)
+    if network is None:
         st.info(
             "The files of this run have been removed to make room; its figures stay.",
             icon=":material/folder_off:",
         )
         return
-    network = next((file for file in files if file.name == checkpoint_name(run.model)), None)
     with st.container(horizontal=True, vertical_alignment="center"):
         st.download_button(
             "All as .zip",
@@ -39,16 +39,15 @@ def draw(run: Run) -> None:
             on_click="ignore",
             help="Network, recipe, settings, model card and a few lines of Python that load it.",
         )
-        if network is not None:
-            st.download_button(
-                f"Network .safetensors · {shell.size(network.stat().st_size)}",
-                network.read_bytes,
-                f"{run.model}-run-{run.id}.safetensors",
-                icon=":material/download:",
-                key="ft-network",
-                on_click="ignore",
-                help="Plain tensors, no pickle.",
-            )
+        st.download_button(
+            f"Network .safetensors · {shell.size(network.stat().st_size)}",
+            network.read_bytes,
+            f"{run.model}-run-{run.id}.safetensors",
+            icon=":material/download:",
+            key="ft-network",
+            on_click="ignore",
+            help="Plain tensors, no pickle.",
+        )
     if run.figures.check:
         st.caption(f"The file was loaded again in a process of its own: {shell.literal(run.figures.check)}")
     code = next((file for file in files if file.name == CODE), None)

@@ -15,15 +15,6 @@ if TYPE_CHECKING:
 
 MOST = 50  # runs to choose from
 NEW = ""
-STATES = {
-    "queued": "waiting",
-    "running": "running",
-    "paused": "paused",
-    "interrupted": "interrupted",
-    "done": "done",
-    "failed": "failed",
-    "cancelled": "cancelled",
-}
 
 
 def draw(session: Session) -> Run | None:
@@ -51,8 +42,9 @@ def _choose(session: Session, found: dict[str, Run], shown: Run | None) -> None:
     key = f"ft-run-{now}"  # another widget for each: one that is polled would take back a choice
 
     def take() -> None:
-        if (shown.id if shown else session.run) == session.run:
-            session.look_at(state.value(key) or NEW)
+        chosen = state.value(key)
+        if chosen in (NEW, *found) and (shown.id if shown else session.run) == session.run:
+            session.look_at(chosen)
 
     with st.container(horizontal=True, vertical_alignment="bottom"):
         st.selectbox(
@@ -69,7 +61,8 @@ def _choose(session: Session, found: dict[str, Run], shown: Run | None) -> None:
 
 
 def _label(run: Run) -> str:
-    """A run for the list: what it is, how it stands, when it was asked for."""
+    """A run for the list: what it is and when it was asked for; nothing that changes while it is shown, for
+    Streamlit tells options apart by their labels."""
     star = "★ " if run.starred else ""
     when = run.created.strftime("%Y-%m-%d %H:%M UTC")
-    return f"{star}{run.called} · {STATES[run.state]} · {when}"
+    return f"{star}{run.called} · {when}"
