@@ -28,13 +28,15 @@ def run(code: str, folder: Path) -> str:
 
 
 def test_its_python_runs_in_a_fresh_process(tmp_path: Path) -> None:
-    first, second = BLOCKS
+    first, second, third = BLOCKS
     told = run(f"{first}\nassert again is not small\n", tmp_path)
     assert re.search(r"\d+\.\d\d%, 95 % interval", told)
     told = run(f"{second}\nassert type(small) is type(network)\n", tmp_path)
     assert "head 4 Attention heads of `layers.0.self_attn`" in told
     assert "stays whole: it reads the network's input" in told
     assert (tmp_path / "small.pt2").stat().st_size > 0
+    told = run(f"{third}\nassert found.recovered.accuracy > found.pruned.accuracy\n", tmp_path)
+    assert re.search(r"pruned 0\.\d+ recovered 0\.\d+", told)
 
 
 @pytest.mark.parametrize("card", CARDS, ids=lambda card: str(card["name"]))
