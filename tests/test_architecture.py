@@ -6,6 +6,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,7 @@ def name_of(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
+@cache
 def tree(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
 
@@ -116,7 +118,7 @@ def test_app_stays_an_entry() -> None:
     assert len((ROOT / "app.py").read_text(encoding="utf-8").splitlines()) < 60
 
 
-@pytest.mark.parametrize("name", ["model", "groups", "weights", "sensitivity", "prune", "export", "explain"])
+@pytest.mark.parametrize("name", sorted(path.stem for path in (ROOT / "pages").glob("*.py")))
 def test_pages_begin_with_the_guard(name: str) -> None:
     """Else a deep link right after the server's start shows the page without app.py."""
     statements = [

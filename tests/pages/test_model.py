@@ -9,6 +9,15 @@ from typing import Any
 import pytest
 from opened import Open
 
+from ui.model import measured
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No browser draws beside the measurement, and it is short."""
+    monkeypatch.setattr(measured, "SETTLE_S", 0.0)
+    monkeypatch.setattr(measured, "LATENCY_S", 0.1)
+
 
 def card(app: Any, label: str) -> Any:
     return next(metric for metric in app.metric if metric.label == label)

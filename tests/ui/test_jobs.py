@@ -25,7 +25,7 @@ def manager() -> Iterator[JobManager]:
     made.close()
 
 
-def wait(condition: Callable[[], object], seconds: float = 5.0) -> None:
+def wait(condition: Callable[[], object], seconds: float = 60.0) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "nothing happened in time"
@@ -67,9 +67,11 @@ def test_progress_and_time_left_show_while_it_runs(manager: JobManager) -> None:
         gate(job)
 
     job = manager.submit("ann", "scan", "k", work)
-    assert gate.entered.wait(5)
+    assert gate.entered.wait(60)
     assert (job.state, job.fraction) == ("running", 0.25)
-    assert job.left == pytest.approx(3 * job.elapsed, rel=0.5)
+    before, left, after = job.elapsed, job.left, job.elapsed
+    assert left is not None
+    assert 3 * before <= left <= 3 * after
     gate.open.set()
     wait(lambda: not job.busy)
     assert job.left is None
@@ -103,7 +105,7 @@ def test_two_wait_their_turn(manager: JobManager) -> None:
     gate = Gate()
     first = manager.submit("ann", "scan", "1", gate)
     second = manager.submit("bob", "scan", "2", lambda job: "second")
-    assert gate.entered.wait(5)
+    assert gate.entered.wait(60)
     assert (second.state, manager.waiting_before(second)) == ("queued", 1)
     gate.open.set()
     wait(lambda: not second.busy)
@@ -120,7 +122,7 @@ def test_cancel_stops_a_running_job_and_keeps_its_parts(manager: JobManager) -> 
         gate(job)
 
     job = manager.submit("ann", "scan", "k", work)
-    assert gate.entered.wait(5)
+    assert gate.entered.wait(60)
     assert manager.cancel(job, "ann")
     wait(lambda: not job.busy)
     assert (job.state, job.parts) == ("cancelled", ("part",))
@@ -142,7 +144,7 @@ def test_cancel_takes_a_waiting_job_out_at_once(manager: JobManager) -> None:
 def test_a_cancelled_job_can_be_asked_for_again(manager: JobManager) -> None:
     gate = Gate()
     job = manager.submit("ann", "scan", "k", gate)
-    assert gate.entered.wait(5)
+    assert gate.entered.wait(60)
     manager.cancel(job, "ann")
     again = manager.submit("ann", "scan", "k", lambda job: "again")
     assert again is not job
@@ -239,7 +241,7 @@ def test_two_workers_work_side_by_side() -> None:
     gates = [Gate(), Gate()]
     for number, gate in enumerate(gates):
         manager.submit("ann", "scan", str(number), gate)
-    assert all(gate.entered.wait(5) for gate in gates)
+    assert all(gate.entered.wait(60) for gate in gates)
     manager.close()
 
 
