@@ -12,6 +12,7 @@ from pruning.compare.difference import (
     rule_pairs,
     setting_pairs,
     sources,
+    tuned_in_words,
 )
 from pruning.compare.pareto import front
 from pruning.compare.points import (
@@ -54,5 +55,6 @@ __all__ = [
     "spread",
     "tasks_of",
     "together",
+    "tuned_in_words",
     "ways_timed",
 ]

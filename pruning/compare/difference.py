@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 SAME = 5e-5  # ratios that lie this close are written alike
 _NAMED = 3  # parts that a sentence names
+_NONE = "none"
 _GENERAL = {
     "scope": "scope",
     "multiple_of": "counts rounded up to a multiple of",
@@ -70,13 +71,21 @@ def rule_pairs(first: Recipe, second: Recipe) -> list[Pair]:
     return [Pair(key, _rule(first.rules.get(key)), _rule(second.rules.get(key))) for key in keys]
 
 
-def setting_pairs(first: Recovery | None, second: Recovery | None) -> list[Pair]:
-    """The settings besides the recipe in which two runs differ; each that only one has."""
-    sides = [_flat(one.model_dump(exclude={"recipe", "version"})) if one else {} for one in (first, second)]
-    pairs = [
-        Pair(name, *(side.get(name, "") for side in sides)) for name in dict.fromkeys([*sides[0], *sides[1]])
-    ]
+def setting_pairs(first: Recovery, second: Recovery) -> list[Pair]:
+    """The settings besides the recipe in which two ways to recover differ; "none" is what is left out."""
+    one, two = (_flat(side.model_dump(exclude={"recipe", "version"})) for side in (first, second))
+    names = dict.fromkeys([*one, *two])
+    pairs = [Pair(name, one.get(name, _NONE), two.get(name, _NONE)) for name in names]
     return [pair for pair in pairs if not pair.same]
+
+
+def tuned_in_words(first: Recovery | None, second: Recovery | None) -> str:
+    """Which of two runs was fine-tuned, if only one was, in a sentence; else ""."""
+    if (first is None) == (second is None):
+        return ""
+    found, which = (first, "first") if first else (second, "second")
+    assert found is not None
+    return f"Only the {which} was fine-tuned: {found.pruning.schedule}, {found.epochs:,} epochs."
 
 
 def in_words(first: Recipe, second: Recipe) -> list[str]:
@@ -168,26 +177,20 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _flat(given: dict[str, Any], before: str = "") -> dict[str, str]:
-    """Nested settings as path -> text."""
+    """Nested settings as words -> text, without what is None: "fit: lr schedule" -> "cosine"."""
     found: dict[str, str] = {}
     for name, value in given.items():
-        path = f"{before}{name}"
+        path = f"{before}{name.replace('_', ' ')}"
         if isinstance(value, dict) and value:
-            found |= _flat(value, f"{path}.")
-        else:
+            found |= _flat(value, f"{path}: ")
+        elif value is not None:
             found[path] = _text(value)
     return found
 
 
 def _text(value: Any) -> str:
-    if value is None or value in ((), {}):
-        return "none"
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return (
-        ", ".join(map(str, value))
-        if isinstance(value, tuple | list)
-        else f"{value:g}"
-        if isinstance(value, float)
-        else str(value)
-    )
+    if isinstance(value, float):
+        return f"{value:g}"
+    return str(value) if isinstance(value, str | int) else ", ".join(map(str, value)) or _NONE

@@ -49,10 +49,10 @@ class Table:
 
 
 @dataclass(frozen=True)
-class Picture:
-    """An SVG element of `pruning.compare.svg`, escaped already; Markdown leaves it out."""
+class Pictures:
+    """SVG elements of `pruning.compare.svg`, escaped already; Markdown leaves them out."""
 
-    svg: str
+    svgs: Sequence[str]
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Code:
     text: str
 
 
-Block = Heading | Text | Points | Table | Picture | Code
+Block = Heading | Text | Points | Table | Pictures | Code
 
 
 def markdown(blocks: Sequence[Block]) -> str:
@@ -129,8 +129,8 @@ def _html(block: Block) -> str:
             return (
                 f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
             )
-        case Picture(svg):
-            return f"<figure>{svg}</figure>"
+        case Pictures(svgs):
+            return f'<div class="pictures">{"".join(f"<figure>{svg}</figure>" for svg in svgs)}</div>'
         case Code(title, text):
             return f"<details><summary>{escape(title)}</summary><pre>{escape(text)}</pre></details>"
 

@@ -8,8 +8,15 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from pruning.compare import svg, words
-from pruning.compare.difference import in_words, recipe_of, recovery_of, setting_pairs, sources
-from pruning.compare.document import Block, Code, Heading, Picture, Points, Table, Text, html, markdown
+from pruning.compare.difference import (
+    in_words,
+    recipe_of,
+    recovery_of,
+    setting_pairs,
+    sources,
+    tuned_in_words,
+)
+from pruning.compare.document import Block, Code, Heading, Pictures, Points, Table, Text, html, markdown
 from pruning.compare.points import (
     COSTS,
     DENSE,
@@ -145,15 +152,15 @@ def name_of(run: Run) -> str:
 
 def _trades(runs: Sequence[Run], known: dict[str, str]) -> list[Block]:
     """Accuracy against each cost, a picture a data set, split and cost."""
-    blocks: list[Block] = []
+    pictures: list[str] = []
     for split in SPLITS:
         for task in tasks_of(runs, split):
             for cost in COSTS.values():
                 found = points(runs, split, cost, task, settings=lambda run: known.get(run, ""))
                 if len({point.cost.mean for point in found}) > 1:
                     way = f", {ways_timed(runs)[0]}" if cost.name == "latency" else ""
-                    blocks.append(Picture(_trade(found, split, cost, f"{task}{way}")))
-    return [Heading("Accuracy against cost"), *blocks] if blocks else []
+                    pictures.append(_trade(found, split, cost, f"{task}{way}"))
+    return [Heading("Accuracy against cost"), Pictures(pictures)] if pictures else []
 
 
 def _trade(found: Sequence[Point], split: Split, cost: Cost, where: str) -> str:
@@ -230,7 +237,7 @@ def _removed(runs: Sequence[Run]) -> list[Block]:
     rows = [[key, *(words.percent(shares[i], 1) for _, shares in series)] for i, key in enumerate(keys)]
     return [
         Heading("What is removed of each part"),
-        Picture(svg.bars("Share removed of each group, layer or block, %", keys, series)),
+        Pictures([svg.bars("Share removed of each group, layer or block, %", keys, series)]),
         Table(["part", *(name for name, _ in series)], rows, frozenset(range(1, len(series) + 1))),
     ]
 
@@ -265,7 +272,7 @@ def _curves(entries: Sequence[Entry]) -> list[Block]:
         ]
         for entry in trained
     ]
-    return [Heading("Curves"), Picture(svg.draw(chart)), Table(columns, rows, frozenset(range(1, 6)))]
+    return [Heading("Curves"), Pictures([svg.draw(chart)]), Table(columns, rows, frozenset(range(1, 6)))]
 
 
 def _differences(entries: Sequence[Entry]) -> list[Block]:
@@ -277,7 +284,9 @@ def _differences(entries: Sequence[Entry]) -> list[Block]:
     for other in others:
         recipes = recipe_of(first.settings), recipe_of(other.settings)
         said = in_words(recipes[0], recipes[1]) if recipes[0] and recipes[1] else []
-        pairs = setting_pairs(recovery_of(first.settings), recovery_of(other.settings))
+        one, two = recovery_of(first.settings), recovery_of(other.settings)
+        said += filter(None, [tuned_in_words(one, two)])
+        pairs = setting_pairs(one, two) if one and two else []
         if not said and not pairs:
             continue
         blocks.append(Heading(f"{name_of(first.run)} (first) and {name_of(other.run)} (second)", 3))

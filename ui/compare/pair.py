@@ -17,6 +17,7 @@ from pruning.compare import (
     recovery_of,
     rule_pairs,
     setting_pairs,
+    tuned_in_words,
     words,
 )
 from ui import cache, charts, runs, shell
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from pruning.compare import Pair
     from pruning.evaluate import Difference
     from pruning.history import Measured, Run
+    from pruning.recipe import Recipe
+    from pruning.recover.settings import Recovery
 
 WITHOUT = ("scan", "study")  # kinds that no network came out of
 PAIRED = (
@@ -69,7 +72,7 @@ def draw(session: Session, shown: Sequence[Run], chosen: Sequence[Run]) -> None:
         _removed(first, second)
     with right:
         _curves(first, second)
-        _recipes(first, second)
+    _recipes(first, second)
     _confusion(first, second)
 
 
@@ -80,7 +83,11 @@ def _figures(first: Run, second: Run) -> None:
         pd.DataFrame(figure_rows(first, second), columns=["", "First", "Second", "Second − first"]),
         hide_index=True,
         key="compare-figures",
-        column_config={"": st.column_config.TextColumn(width=190, pinned=True)},
+        column_config={
+            "": st.column_config.TextColumn(width=190, pinned=True),
+            "First": st.column_config.TextColumn(width=225),
+            "Second": st.column_config.TextColumn(width=225),
+        },
     )
     if first.task != second.task:
         st.caption("The two were measured on different data: their accuracies cannot be compared.")
@@ -161,21 +168,34 @@ def _recipes(first: Run, second: Run) -> None:
     """Recipes in words and as a table; settings of recovery as a table."""
     shell.section("How the recipes differ")
     texts = settings(first.id), settings(second.id)
-    recipes = recipe_of(texts[0]), recipe_of(texts[1])
-    if recipes[0] is None or recipes[1] is None:
-        st.caption("One of the two has no recipe.")
-    elif first.model != second.model:
-        st.caption("The recipes are of different networks.")
-    else:
-        st.markdown("\n".join(f"- {shell.literal(said)}" for said in in_words(recipes[0], recipes[1])))
-        pairs = rule_pairs(recipes[0], recipes[1])
-        if pairs:
-            only = st.toggle("Only what differs", value=True, key="compare-only-different")
-            _table([pair for pair in pairs if not (only and pair.same)], "part", "compare-rules")
-    changed = setting_pairs(recovery_of(texts[0]), recovery_of(texts[1]))
-    if changed:
-        st.markdown("**Settings of recovery that differ**")
-        _table(changed, "setting", "compare-settings")
+    left, right = st.columns(2, gap="large")
+    with left:
+        one, two = recipe_of(texts[0]), recipe_of(texts[1])
+        if one is None or two is None:
+            st.caption("One of the two has no recipe.")
+        elif first.model != second.model:
+            st.caption("The recipes are of different networks.")
+        else:
+            _rules(one, two)
+    with right:
+        _settings(recovery_of(texts[0]), recovery_of(texts[1]))
+
+
+def _rules(one: Recipe, two: Recipe) -> None:
+    st.markdown("\n".join(f"- {shell.literal(said)}" for said in in_words(one, two)))
+    pairs = rule_pairs(one, two)
+    if pairs:
+        only = st.toggle("Only what differs", value=True, key="compare-only-different")
+        _table([pair for pair in pairs if not (only and pair.same)], "part", "compare-rules")
+
+
+def _settings(one: Recovery | None, two: Recovery | None) -> None:
+    """How they were fine-tuned, as far as that differs."""
+    if said := tuned_in_words(one, two):
+        st.markdown(said)
+    if one is not None and two is not None:
+        st.markdown("**Settings of fine-tuning that differ**")
+        _table(setting_pairs(one, two), "setting", "compare-settings")
 
 
 def _table(pairs: Sequence[Pair], what: str, key: str) -> None:

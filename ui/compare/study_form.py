@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import streamlit as st
 
 from pruning import CRITERIA, MissingData
+from pruning.recover.settings import Recovery
 from pruning.runs.study import CONTROL, MOST_CELLS, Cell, StudySettings, cells, fits
 from ui import cache, runs, shell, state
-from ui.finetune import presets
+from ui.finetune import choice, pace, presets
 from ui.granularity import label, label_within, offered
 from ui.sensitivity.status import duration
 from ui.state import Session
 
 if TYPE_CHECKING:
-    from pruning.recover.settings import Recovery
     from ui.jobs import Job
 
 TABS_KEY, TAB = "compare-tabs", "Compare methods"  # where a study is shown
@@ -26,26 +25,11 @@ USUAL_CRITERIA = ("l1", "taylor")
 USUAL_PERCENT = (30, 50, 70, 90)
 USUAL_SEEDS = 5
 OWN = "own"
-KIND = "study-pace"  # of the job
-POLL_S = 0.3
 CELL_S = 1.4  # of a cell besides its evaluations and training: its latency is measured for one second
 PROTOCOL = (
     "The protocol of Blalock et al. 2020, “What is the state of neural network pruning?” (arXiv:2003.03033): "
     "same network, same data, several ratios, several seeds, and random pruning as control."
 )
-
-
-@dataclass(frozen=True)
-class Guess:
-    """A predicted time.
-
-    Args:
-        seconds: of the whole study.
-        source: what it was predicted from, in words.
-    """
-
-    seconds: float
-    source: str
 
 
 def draw(session: Session) -> None:
@@ -107,7 +91,7 @@ def _choose(session: Session) -> StudySettings | None:
             key="study-scope",
             help="**All together**: parts compete and get ratios of their own; as much goes in all.",
         )
-    recovery = _recovery(session, granularities)
+    recovery = _recovery(session)
     if not granularities or not criteria or not percent:
         st.caption("Choose at least one of each.")
         return None
@@ -146,16 +130,10 @@ def _sentence(error: ValueError) -> str:
     return error.errors(include_url=False, include_input=False)[0]["msg"].removeprefix("Value error, ")
 
 
-def _recovery(session: Session, granularities: list[str]) -> Recovery | None:
+def _recovery(session: Session) -> Recovery | None:
     """How each cell is fine-tuned besides, or None."""
-    from pruning.recover.recalibrate import has_batch_norm
-
-    norm = has_batch_norm(cache.model(session.model_id).module)
-    fitting = [
-        name
-        for name, preset in presets.PRESETS.items()
-        if not any(presets.misfit(preset, granularity, norm) for granularity in granularities)
-    ]
+    norm = choice.has_norm(session)
+    fitting = [name for name, preset in presets.PRESETS.items() if not presets.misfit(preset, norm)]
     options = ["", *([OWN] if session.recovery else []), *fitting]
 
     def named(name: str) -> str:
@@ -223,8 +201,10 @@ def _start(session: Session, settings: StudySettings | None) -> None:
     except MissingData as error:
         st.info(shell.literal(str(error)), icon=":material/folder_off:")
         return
-    job = _pace(session, settings)
-    st.fragment(_say, key="study-pace", run_every=POLL_S if job.busy else None)(session, settings, job)
+    job = pace.measure(session, settings.recovery or Recovery())
+    if job is not None:
+        wait = pace.POLL_S if job.busy else None
+        st.fragment(_say, key="study-pace", run_every=wait)(session, settings, job, job.busy)
     st.button(
         "Start the study",
         type="primary",
@@ -252,40 +232,27 @@ def _begin(session: Session, settings: StudySettings) -> None:
     state.put(TABS_KEY, TAB)
 
 
-def _say(session: Session, settings: StudySettings, job: Job) -> None:
+def _say(session: Session, settings: StudySettings, job: Job, drawn_busy: bool) -> None:
     if job.busy:
         st.caption("Measuring the speed of a few steps ...")
         return
+    if drawn_busy:
+        st.rerun()  # which ends the polling
     guess = predict(session, settings, job)
     if guess is not None:
         st.markdown(f"About **{duration(guess.seconds)}** · predicted {guess.source}")
 
 
-def predict(session: Session, settings: StudySettings, job: Job) -> Guess | None:
+def predict(session: Session, settings: StudySettings, job: Job) -> pace.Guess | None:
     """By the time that steps and evaluations took just now."""
     if job.state != "done":
         return None
-    task, pace = cache.task(session.model_id), job.result
-    evaluating = (len(task.validation) + len(task.test)) / pace.evaluate
+    task, found = cache.task(session.model_id), job.result
+    evaluating = (len(task.validation) + len(task.test)) / found.evaluate
     epochs = settings.recovery.epochs if settings.recovery else 0
-    seconds = sum(_cell_s(cell, evaluating, pace.seconds(epochs, task)) for cell in cells(settings))
-    return Guess(seconds, f"from {pace.steps} training steps and an evaluation measured just now")
+    seconds = sum(_cell_s(cell, evaluating, found.seconds(epochs, task)) for cell in cells(settings))
+    return pace.Guess(seconds, f"from {found.steps} training steps and an evaluation measured just now")
 
 
 def _cell_s(cell: Cell, evaluating: float, training: float) -> float:
     return CELL_S + evaluating + (training if cell.tuned else 0.0)
-
-
-def _pace(session: Session, settings: StudySettings) -> Job:
-    """A few steps in the background, as the study's cells would do them."""
-    from pruning.recover.pace import measure_pace
-    from pruning.recover.settings import Recovery
-
-    loaded, task = cache.model(session.model_id), cache.task(session.model_id)
-    wanted = settings.recovery or Recovery()
-    key = repr((session.model_id, wanted.fit.batch_size, wanted.fit.precision, wanted.teach is None))
-
-    def work(_: Job) -> object:
-        return measure_pace(loaded.module, task, wanted, example_inputs=loaded.example_inputs)
-
-    return cache.jobs().submit(session.claim(), KIND, key, work)

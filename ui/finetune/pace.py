@@ -41,7 +41,7 @@ def draw(session: Session, wanted: Recovery) -> None:
         st.caption("No epochs: nothing is trained.")
         return
     guess = earlier(session, wanted)
-    job = None if guess else _measure(session, wanted)
+    job = None if guess else measure(session, wanted)
     if guess is None and job is None:
         st.caption(f"{_epochs(wanted)}.")
         return
@@ -99,7 +99,7 @@ def _alike(run: Run, wanted: Recovery) -> bool:
     )
 
 
-def _measure(session: Session, wanted: Recovery) -> Job | None:
+def measure(session: Session, wanted: Recovery) -> Job | None:
     """A few steps in the background; None without data."""
     from pruning.recover.pace import measure_pace
 

@@ -9,7 +9,16 @@ import torch
 from compare_runs import HOSTILE, recipe, run
 
 from pruning import Report
-from pruning.compare import answers, in_words, recipe_of, recovery_of, rule_pairs, setting_pairs, sources
+from pruning.compare import (
+    answers,
+    in_words,
+    recipe_of,
+    recovery_of,
+    rule_pairs,
+    setting_pairs,
+    sources,
+    tuned_in_words,
+)
 from pruning.evaluate import wilson
 from pruning.history import History
 from pruning.recover.settings import Fit, Recovery, Teach
@@ -50,10 +59,13 @@ def test_recipes_are_found_in_settings_of_every_kind() -> None:
 def test_settings_that_differ_are_listed() -> None:
     first, second = Recovery(fit=Fit(lr=0.1)), Recovery(fit=Fit(lr=0.2), teach=Teach(weight=0.7))
     pairs = {pair.name: (pair.first, pair.second) for pair in setting_pairs(first, second)}
-    assert pairs["fit.lr"] == ("0.1", "0.2")
-    assert pairs["teach.weight"] == ("", "0.7")
-    assert not [name for name in pairs if name.startswith(("pruning.", "recipe"))]
+    assert pairs["fit: lr"] == ("0.1", "0.2")
+    assert pairs["teach: weight"] == ("none", "0.7")
+    assert not [name for name in pairs if name.startswith(("pruning", "recipe"))]
+    assert "teach" not in pairs
     assert setting_pairs(first, first) == []
+    assert tuned_in_words(first, second) == tuned_in_words(None, None) == ""
+    assert tuned_in_words(None, first) == "Only the second was fine-tuned: cubic, 8 epochs."
 
 
 def test_every_criterion_has_its_paper() -> None:
