@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import reduce
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pruning.device import device_of
-from pruning.recover.data import batches, seed_of
+from pruning.recover.data import Feed, seed_of
 from pruning.recover.optimise import rate, set_rate
 from pruning.recover.regularise import REGULARISERS
 from pruning.recover.settings import Fit
@@ -47,22 +48,33 @@ class Diverged(Exception):
 
 
 class _Sums:
-    """Losses and hits, added up where they are: reading a number waits for a GPU."""
+    """Losses and hits, added up; on a GPU where they are, because reading a number waits for it."""
 
-    def __init__(self) -> None:
-        self.losses: dict[str, Tensor] = {}
+    def __init__(self, device: torch.device) -> None:
+        self.wait = device.type == "cpu"
+        self.losses: dict[str, Tensor | float] = {}
         self.hits: Tensor | int = 0
-        self.images = 0
+        self.images = self.steps = 0
 
     def add(self, parts: dict[str, Tensor], outputs: Tensor, y: Tensor) -> None:
-        for name, value in parts.items():
-            self.losses[name] = self.losses.get(name, 0.0) + value.detach() * len(y)
+        """Add a step.
+
+        Raises:
+            Diverged: if a loss is no number; on a GPU a few steps later.
+        """
+        for name, part in parts.items():
+            value = part.item() if self.wait else part.detach()
+            self.losses[name] = self.losses.get(name, 0.0) + value * len(y)
         self.hits = self.hits + (outputs.detach().argmax(1) == y).sum()
         self.images += len(y)
+        self.steps += 1
+        if (self.wait or self.steps % LOOK == 0) and not all(map(math.isfinite, self.losses.values())):
+            raise Diverged
 
 
 def train_epoch(
     trainee: Trainee,
+    feed: Feed,
     number: int,
     before_step: Callable[[int], bool],
     before: list[float],
@@ -75,6 +87,7 @@ def train_epoch(
 
     Args:
         trainee: the network, changed.
+        feed: the images.
         number: of the epoch, from 1.
         before_step: given the step's index; may prune; False ends the epoch.
         before: accuracies that it measured before pruning.
@@ -87,21 +100,22 @@ def train_epoch(
         Diverged: if the loss is no number any more.
     """
     fit = trainee.settings.fit
-    sums, lr, between = _Sums(), 0.0, 0.0
-    device = device_of(trainee.module)
+    device = feed.device
+    sums, lr, between = _Sums(device), 0.0, 0.0
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(seed_of(fit, number))
+        # Not torch.manual_seed, which takes as long as a step of a small network.
+        torch.default_generator.manual_seed(seed_of(fit, number))
+        if device.type == "cuda":
+            torch.cuda.manual_seed(seed_of(fit, number))
         begin = time.perf_counter()
-        for index, (x, y) in enumerate(batches(trainee.subject.task.train, fit, number)):
+        for index, (x, y) in enumerate(feed.epoch(number)):
             paused = time.perf_counter()
             if not before_step(index):
                 return None
             between += time.perf_counter() - paused
             lr = fit.lr * rate(rate_at(index), fit)
             set_rate(trainee.optimizer, lr)
-            loss = _step(trainee, x.to(device), y.to(device), penalty_at(index), scaler, sums)
-            if (device.type == "cpu" or index % LOOK == LOOK - 1) and not loss.isfinite():
-                raise Diverged
+            sums.add(*_step(trainee, x, y, penalty_at(index), scaler), y)
     images, spent = sums.images, time.perf_counter() - begin - between
     return Trained(
         seconds=spent,
@@ -114,9 +128,9 @@ def train_epoch(
 
 
 def _step(
-    trainee: Trainee, x: Tensor, y: Tensor, progress: float, scaler: torch.amp.GradScaler, sums: _Sums
-) -> Tensor:
-    """One step of the optimizer; the batch's loss."""
+    trainee: Trainee, x: Tensor, y: Tensor, progress: float, scaler: torch.amp.GradScaler
+) -> tuple[dict[str, Tensor], Tensor]:
+    """One step of the optimizer; the parts of the batch's loss, and the outputs."""
     fit, module, optimizer = trainee.settings.fit, trainee.module, trainee.optimizer
     if not module.training:  # at first, and when it has just been made smaller
         module.train()
@@ -130,8 +144,7 @@ def _step(
     if trainee.penalty is not None:
         view = trainee.penalty.at(progress)
         parts["penalty"] = REGULARISERS[trainee.settings.regularise.name].penalty(view)  # type: ignore[union-attr]
-    loss = torch.stack(list(parts.values())).sum()
-    scaler.scale(loss).backward()
+    scaler.scale(reduce(torch.add, parts.values())).backward()
     scaler.unscale_(optimizer)
     if trainee.movement:
         trainee.movement.add()
@@ -141,8 +154,7 @@ def _step(
     scaler.step(optimizer)
     scaler.update()
     trainee.held.after_step()
-    sums.add(parts, outputs, y)
-    return loss.detach()
+    return parts, outputs
 
 
 def _precision(fit: Fit, device: torch.device) -> AbstractContextManager[object]:

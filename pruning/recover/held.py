@@ -15,9 +15,10 @@ from pruning.plan import Plan
 class Held:
     """Parameters and buffers of a network in training with the masks that hold them.
 
-    Gradients are masked before a step and weights after it. As the optimizer's state of a masked entry is
-    set to zero when the mask is set, neither momentum nor weight decay ever moves it: its gradient, its
-    state and its weight are all exactly zero.
+    When the masks are set, weights and the optimizer's state of them become zero; from then on gradients are
+    masked before each step. With a gradient, a state and a weight of zero, SGD and AdamW leave the weight at
+    exactly zero: momentum has nothing to add, and weight decay only multiplies. Buffers, such as the running
+    means of channels that are gone, are set to zero again after each step.
 
     Args:
         module: the network in training; its parameters are changed in place.
@@ -33,16 +34,15 @@ class Held:
         # Numbers and not booleans, in the order of the tensor: one multiplication over all is fastest.
         self._all = [tensors[name] for name in self.masks]
         self._keep = [torch.empty_like(tensors[name]).copy_(keep) for name, keep in self.masks.items()]
-        self._trained = [
-            (tensor, keep)
-            for tensor, keep in zip(self._all, self._keep, strict=True)
-            if isinstance(tensor, nn.Parameter)
-        ]
+        pairs = list(zip(self._all, self._keep, strict=True))
+        self._trained = [(tensor, keep) for tensor, keep in pairs if isinstance(tensor, nn.Parameter)]
+        self._buffers = [(tensor, keep) for tensor, keep in pairs if not isinstance(tensor, nn.Parameter)]
 
     @torch.no_grad()
     def set(self, optimizer: torch.optim.Optimizer | None = None) -> None:
         """Zero what is masked, and what the optimizer knows of it."""
-        self.after_step()
+        if self._all:
+            torch._foreach_mul_(self._all, self._keep)
         for parameter, keep in self._trained:
             for value in (optimizer.state.get(parameter, {}) if optimizer else {}).values():
                 if isinstance(value, Tensor) and value.shape == parameter.shape:
@@ -57,9 +57,9 @@ class Held:
 
     @torch.no_grad()
     def after_step(self) -> None:
-        """Zero what is masked."""
-        if self._all:
-            torch._foreach_mul_(self._all, self._keep)
+        """Zero the buffers that are masked; weights are as they should be."""
+        for tensor, keep in self._buffers:
+            tensor.mul_(keep)
 
 
 def masks_of(module: nn.Module, plan: Plan) -> dict[str, Tensor]:

@@ -84,9 +84,17 @@ def make_optimizer(module: nn.Module, fit: Fit, extra: Iterable[nn.Parameter] = 
         {"params": params, "factor": factor, "weight_decay": fit.weight_decay if decayed else 0.0}
         for (factor, decayed), params in groups.items()
     ]
+    # One pass over each parameter is three to four times as fast. All tensors of a parameter must then lie in
+    # memory alike, which nothing checks: gradients do, and `like` makes a state do.
+    fused = all(p.device.type in ("cpu", "cuda") for params in groups.values() for p in params)
     if fit.optimizer == "adamw":
-        return torch.optim.AdamW(made, lr=fit.lr)
-    return torch.optim.SGD(made, lr=fit.lr, momentum=fit.momentum, nesterov=fit.momentum > 0)
+        return torch.optim.AdamW(made, lr=fit.lr, fused=fused)
+    return torch.optim.SGD(made, lr=fit.lr, momentum=fit.momentum, nesterov=fit.momentum > 0, fused=fused)
+
+
+def like(parameter: Tensor, value: Tensor) -> Tensor:
+    """A copy of values that lie in memory as those of a parameter of the same shape do."""
+    return torch.empty_like(parameter).copy_(value)
 
 
 def carry_state(
@@ -113,7 +121,7 @@ def carry_state(
             if not isinstance(value, Tensor) or source is None or value.shape != source.shape:
                 state[key] = value  # a count of steps
             elif (kept := cut(value, dims.get(name, {}))).shape == parameter.shape:
-                state[key] = torch.empty_like(parameter).copy_(kept)
+                state[key] = like(parameter, kept)
         if len(state) == len(known) > 0:
             new.state[parameter] = state
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from itertools import count, islice
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pruning.layers import duplicate
-from pruning.recover.data import batches
+from pruning.recover.data import Feed
 from pruning.recover.optimise import make_optimizer
 from pruning.recover.settings import Fit, Recovery
 from pruning.recover.teach import Teacher
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 BUDGET_S = 0.8
 WARM_UP = 2  # steps that do not count
+FEWEST, LONGEST = 5, 6  # steps, unless they take so many times the budget
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class Pace:
     """How fast it goes.
 
     Args:
-        train: images a second that are trained on, at full size.
+        train: images a second that are trained on, at full size; the median over steps.
         evaluate: images a second that are only looked at.
         steps: of training that were timed.
     """
@@ -60,7 +62,7 @@ def measure_pace(
         task: its data.
         settings: of the run; optimizer, batch size, changes of images, precision and teacher count.
         example_inputs: positional arguments of its forward.
-        budget_s: seconds of training steps that are timed; at least one step is.
+        budget_s: seconds of training steps that are timed; several times that, if steps are slow.
     """
     module = duplicate(dense).train()
     device = next((parameter.device for parameter in module.parameters()), torch.device("cpu"))
@@ -84,23 +86,26 @@ def _train(
     budget_s: float,
 ) -> tuple[float, int]:
     """Images a second, and the steps that were timed."""
-    given = _endless(task, fit)
+    given = _endless(Feed.of(task.train, fit, device))
     for x, y in islice(given, WARM_UP):
         _step(module, optimizer, teacher, x.to(device), y.to(device), fit)
     _wait(device)
-    images, start = 0, time.perf_counter()
-    for steps, (x, y) in enumerate(given, 1):  # noqa: B007 - counted for the caller
+    rates: list[float] = []
+    start = before = time.perf_counter()
+    for x, y in given:
         _step(module, optimizer, teacher, x.to(device), y.to(device), fit)
-        images += len(y)
-        if time.perf_counter() - start >= budget_s:
+        _wait(device)
+        now = time.perf_counter()
+        rates.append(len(y) / (now - before))
+        before, elapsed = now, now - start
+        if elapsed >= budget_s and (len(rates) >= FEWEST or elapsed >= LONGEST * budget_s):
             break
-    _wait(device)
-    return images / (time.perf_counter() - start), steps
+    return median(rates), len(rates)  # another process may hold up single steps for a second
 
 
-def _endless(task: Task, fit: Fit) -> Iterator[tuple[Tensor, Tensor]]:
+def _endless(feed: Feed) -> Iterator[tuple[Tensor, Tensor]]:
     for epoch in count():
-        yield from batches(task.train, fit, epoch)
+        yield from feed.epoch(epoch)
 
 
 def _step(

@@ -19,7 +19,7 @@ from pruning.layers import duplicate
 from pruning.models import MODELS, build_model
 from pruning.plan import Plan
 from pruning.recover.choose import exchange_share
-from pruning.recover.data import seed_of, steps_in
+from pruning.recover.data import Feed, seed_of, steps_in
 from pruning.recover.epoch import Diverged, Trained, train_epoch
 from pruning.recover.histograms import histograms
 from pruning.recover.recalibrate import has_batch_norm, recalibrate
@@ -132,6 +132,7 @@ class _Run:
         self.folder = None if folder is None else Path(folder)
         self.trainee = Trainee(self.subject, _start(module, settings), stack)
         self.steps = steps_in(task.train, settings.fit)
+        self.feed = Feed.of(task.train, settings.fit, device_of(module))
         self.dense = evaluate(module, task)
         self.pruned = evaluate(shrink(module, self.once, inputs), task) if self.once else self.dense
         self.scaler = torch.amp.GradScaler(
@@ -181,6 +182,7 @@ class _Run:
 
         return train_epoch(
             self.trainee,
+            self.feed,
             number,
             step,
             before,

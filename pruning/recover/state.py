@@ -14,6 +14,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from pruning.plan import Plan, PlanEntry
+from pruning.recover.optimise import like
 from pruning.recover.record import Epoch
 from pruning.recover.trainee import Trainee
 from pruning.store import write_whole
@@ -155,8 +156,11 @@ def _read(path: Path, name: str) -> tuple[dict[str, Any], dict[str, dict[str, Te
 
 
 def _load_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     state: dict[int, dict[str, Tensor]] = {}
     for name, value in tensors.items():
         number, _, key = name.partition("/")
-        state.setdefault(int(number), {})[key] = value
+        parameter = parameters[int(number)]
+        same = value.shape == parameter.shape and key != "step"
+        state.setdefault(int(number), {})[key] = like(parameter, value) if same else value
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})

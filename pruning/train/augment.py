@@ -36,11 +36,12 @@ def augment(images: Tensor, changes: Changes, generator: torch.Generator) -> Ten
     Args:
         images: (b, C, H, W), float; black must be the value of the background that is moved in.
         changes: how far.
+        generator: on the CPU: the same numbers wherever the images are.
     Returns:
         (b, C, H, W); the input is left as it was.
     """
     if changes.flip:
-        mirrored = torch.rand(len(images), 1, 1, 1, generator=generator) < 0.5
+        mirrored = torch.rand(len(images), 1, 1, 1, generator=generator).to(images.device) < 0.5
         images = torch.where(mirrored, images.flip(3), images)
     if changes.rotate or changes.zoom:
         return warp(images, changes.shift, changes.rotate, changes.zoom, generator)
@@ -54,10 +55,10 @@ def crop(images: Tensor, margin: int, generator: torch.Generator) -> Tensor:
     """
     count, _, height, width = images.shape
     padded = F.pad(images, (margin,) * 4, mode="reflect")
-    top, left = torch.randint(2 * margin + 1, (2, count, 1), generator=generator)
-    rows = top + torch.arange(height)
-    columns = left + torch.arange(width)
-    which = torch.arange(count)[:, None, None]
+    top, left = torch.randint(2 * margin + 1, (2, count, 1), generator=generator).to(images.device)
+    rows = top + torch.arange(height, device=images.device)
+    columns = left + torch.arange(width, device=images.device)
+    which = torch.arange(count, device=images.device)[:, None, None]
     # Indexing around the channel dimension puts it last, so that the result is (b, H, W, C).
     return padded[which, :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
 
@@ -71,7 +72,7 @@ def warp(images: Tensor, shift: float, rotate: float, zoom: float, generator: to
         (b, C, H, W).
     """
     count, _, height, width = images.shape
-    angle, scale, right, down = torch.empty(4, count).uniform_(-1, 1, generator=generator)
+    angle, scale, right, down = torch.empty(4, count).uniform_(-1, 1, generator=generator).to(images.device)
     angle = angle * math.radians(rotate)
     scale = 1 + scale * zoom
     cos, sin = angle.cos() * scale, angle.sin() * scale

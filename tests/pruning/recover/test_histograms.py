@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from time import perf_counter
+from time import process_time
 
 import numpy as np
 import pytest
@@ -93,7 +93,7 @@ def test_it_takes_a_few_milliseconds() -> None:
     edges = edges_of(histograms(module))
     times = []
     for _ in range(25):
-        start = perf_counter()
+        start = process_time()
         histograms(module, edges)
-        times.append(perf_counter() - start)
+        times.append(process_time() - start)
     assert min(times) < 0.005
