@@ -17,7 +17,7 @@ from pruning.recover.data import Feed, seed_of
 from pruning.recover.optimise import rate, set_rate
 from pruning.recover.regularise import REGULARISERS
 from pruning.recover.settings import Fit
-from pruning.recover.trainee import Trainee
+from pruning.recover.trainee import Trainee, arranged
 
 LOOK = 16  # steps between two looks at the loss on a GPU, which has to be waited for
 
@@ -134,8 +134,7 @@ def _step(
     fit, module, optimizer = trainee.settings.fit, trainee.module, trainee.optimizer
     if not module.training:  # at first, and when it has just been made smaller
         module.train()
-    if x.dim() == 4:
-        x = x.contiguous(memory_format=torch.channels_last)
+    x = arranged(x)
     optimizer.zero_grad()
     with _precision(fit, x.device):
         outputs = module(x)

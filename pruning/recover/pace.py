@@ -14,11 +14,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pruning.layers import duplicate
 from pruning.recover.data import Feed
 from pruning.recover.optimise import make_optimizer
 from pruning.recover.settings import Fit, Recovery
 from pruning.recover.teach import Teacher
+from pruning.recover.trainee import arranged, ready
 
 if TYPE_CHECKING:
     from pruning.tasks import Task
@@ -54,6 +54,7 @@ def measure_pace(
     *,
     example_inputs: Sequence[Any],
     budget_s: float = BUDGET_S,
+    threads: int | None = None,
 ) -> Pace:
     """Time a few steps of a run on a copy of the network, at full size, with its teacher.
 
@@ -63,10 +64,13 @@ def measure_pace(
         settings: of the run; optimizer, batch size, changes of images, precision and teacher count.
         example_inputs: positional arguments of its forward.
         budget_s: seconds of training steps that are timed; several times that, if steps are slow.
+        threads: of torch meanwhile, as the run will have; None = as it is.
     """
-    module = duplicate(dense).train()
+    module = ready(dense).train()
     device = next((parameter.device for parameter in module.parameters()), torch.device("cpu"))
     with torch.random.fork_rng(devices=[]), ExitStack() as stack:
+        stack.callback(torch.set_num_threads, torch.get_num_threads())
+        torch.set_num_threads(threads or torch.get_num_threads())
         teach, teacher = settings.teach, None
         if teach is not None and (teach.weight or teach.hints):
             teacher = stack.enter_context(Teacher(dense, module, teach, example_inputs))
@@ -86,7 +90,7 @@ def _train(
     budget_s: float,
 ) -> tuple[float, int]:
     """Images a second, and the steps that were timed."""
-    given = _endless(Feed.of(task.train, fit, device))
+    given = _endless(Feed(task.train, fit, device, None, task.train.targets.to(device)))
     for x, y in islice(given, WARM_UP):
         _step(module, optimizer, teacher, x.to(device), y.to(device), fit)
     _wait(device)
@@ -116,6 +120,7 @@ def _step(
     y: Tensor,
     fit: Fit,
 ) -> None:
+    x = arranged(x)
     low = fit.precision != "float32"
     with torch.autocast(x.device.type, getattr(torch, fit.precision)) if low else nullcontext():
         outputs = module(x)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -16,20 +15,19 @@ from pruning.device import device_of
 from pruning.evaluate import Report, evaluate
 from pruning.groups import Structure
 from pruning.layers import duplicate
-from pruning.models import MODELS, build_model
 from pruning.plan import Plan
-from pruning.recover.choose import exchange_share
-from pruning.recover.data import Feed, seed_of, steps_in
+from pruning.recover.begin import check_fits, first_weights, run_name
+from pruning.recover.data import Feed, steps_in
 from pruning.recover.epoch import Diverged, Trained, train_epoch
 from pruning.recover.histograms import histograms
 from pruning.recover.recalibrate import has_batch_norm, recalibrate
-from pruning.recover.record import Epoch, Phase
-from pruning.recover.schedules import Update, cycle, reached, updates_of
+from pruning.recover.record import Epoch
+from pruning.recover.schedules import reached
 from pruning.recover.settings import Recovery
 from pruning.recover.state import Progress, find_state, keep_state
+from pruning.recover.timeline import Timeline
 from pruning.recover.trainee import Subject, Trainee, calibration, contiguous
 from pruning.shrink import is_graph, shrink
-from pruning.store import weights_digest
 from pruning.tasks import Task
 
 Ended = Literal["done", "early", "stopped", "diverged"]
@@ -125,16 +123,15 @@ class _Run:
         self.subject = Subject.of(module, task, settings, inputs, structure)
         self.settings = self.subject.settings
         rules = self.settings.recipe.rules
-        self.updates = updates_of(self.settings.pruning, len(rules)) if rules else ()
-        self.once = self.subject.plan(module) if rules else None
-        _check(self.subject, self.updates, self.once)
-        self.name = _name(module, settings, task)
+        self.timeline = Timeline(self.settings, steps_in(task.train, settings.fit))
+        once = self.subject.plan(module) if rules else None
+        check_fits(module, settings, self.timeline.updates, once)
+        self.name = run_name(module, settings, task)
         self.folder = None if folder is None else Path(folder)
-        self.trainee = Trainee(self.subject, _start(module, settings), stack)
-        self.steps = steps_in(task.train, settings.fit)
+        self.trainee = Trainee(self.subject, first_weights(module, settings), stack)
         self.feed = Feed.of(task.train, settings.fit, device_of(module))
         self.dense = evaluate(module, task)
-        self.pruned = evaluate(shrink(module, self.once, inputs), task) if self.once else self.dense
+        self.pruned = evaluate(shrink(module, once, inputs), task) if once else self.dense
         self.scaler = torch.amp.GradScaler(
             device_of(module).type, enabled=settings.fit.precision == "float16"
         )
@@ -169,14 +166,15 @@ class _Run:
         return "done"
 
     def _epoch(self, number: int, on_step: Callable[[int, int], None], stop: Stop | None) -> Trained | None:
-        first = (number - 1) * self.steps
+        timeline = self.timeline
+        first = (number - 1) * timeline.steps
         before: list[float] = []
 
         def step(index: int) -> bool:
             """Before each step: prune if it is time. False ends the epoch."""
             if stop is not None and stop.is_set():
                 return False
-            on_step(first + index, self.settings.epochs * self.steps)
+            on_step(first + index, timeline.total)
             self._update(first + index, before)
             return True
 
@@ -186,52 +184,30 @@ class _Run:
             number,
             step,
             before,
-            rate_at=lambda index: self._rate_progress(first + index),
-            penalty_at=lambda index: self._penalty_progress(first + index),
+            rate_at=lambda index: timeline.rate_progress(first + index),
+            penalty_at=lambda index: timeline.penalty_progress(first + index),
             scaler=self.scaler,
         )
 
     def _update(self, step: int, before: list[float]) -> None:
         """Raise ratios, or exchange weights, if it is time at this step of the run."""
-        due = [update for update in self.updates[self.progress.done :] if step >= self._step_of(update)]
-        if due:  # several at once are as good as the last of them
+        timeline, progress = self.timeline, self.progress
+        if due := timeline.due(step, progress.done):  # several at once are as good as the last of them
             if not all(bool(value.isfinite().all()) for value in self.trainee.module.parameters()):
                 raise Diverged
-            self.progress.done += len(due)
-            if self._last_in_epoch(step):
+            progress.done += len(due)
+            if timeline.last_in_epoch(step, progress.done):
                 before.append(self._accuracy(step))
             rewinds = self.settings.pruning.rewind is not None
-            self.trainee.prune(due[-1].progress, self.progress.rewound if rewinds else None)
-        pruning = self.settings.pruning
-        begin = pruning.stabilise * self.steps
-        every = self.steps / pruning.updates
-        inside = begin < step < (pruning.stabilise + pruning.prune) * self.steps
-        if pruning.regrow and inside and int((step - begin) / every) != int((step - 1 - begin) / every):
-            self.trainee.regrow(exchange_share(pruning.regrow, (step - begin) / (pruning.prune * self.steps)))
+            self.trainee.prune(due[-1].progress, progress.rewound if rewinds else None)
+        if share := timeline.exchange(step):
+            self.trainee.regrow(share)
 
     def _accuracy(self, step: int) -> float:
         """Of the network as it is, known already if no step of this epoch was done."""
-        if step % self.steps == 0:
+        if step % self.timeline.steps == 0:
             return self.progress.epochs[-1].accuracy
         return evaluate(self.trainee.module, self.subject.task).accuracy
-
-    def _last_in_epoch(self, step: int) -> bool:
-        """Whether no update comes after this step's in its epoch."""
-        end = (step // self.steps + 1) * self.steps
-        return not any(self._step_of(update) < end for update in self.updates[self.progress.done :])
-
-    def _step_of(self, update: Update) -> int:
-        return round((self.settings.pruning.stabilise + update.at) * self.steps)
-
-    def _rate_progress(self, step: int) -> float:
-        """How far the learning rate's schedule has come; it begins anew where weights went back."""
-        rewinds = self.updates if self.settings.pruning.rewind is not None else ()
-        begin, end = cycle(list(map(self._step_of, rewinds)), self.settings.epochs * self.steps, step)
-        return (step - begin + 1) / (end - begin)
-
-    def _penalty_progress(self, step: int) -> float:
-        last = self._step_of(self.updates[-1]) if self.updates else self.settings.epochs * self.steps
-        return min(1.0, (step + 1) / max(1, last))
 
     def _finish(
         self, number: int, trained: Trained | None, before: float | None, on_epoch: Callable[[Epoch], None]
@@ -242,7 +218,7 @@ class _Run:
         report = self.dense if untouched else evaluate(trainee.module, self.subject.task)
         epoch = self._record(number, report, trained, before)
         progress.epochs.append(epoch)
-        if trainee.progress >= 1 and number:
+        if trainee.progress >= 1:
             if progress.best is None or report.accuracy > progress.epochs[progress.best].accuracy:
                 progress.best, progress.best_values, progress.waited = number, _values(trainee.module), 0
                 progress.best_keep = dict(trainee.plan.keep) if trainee.plan else {}
@@ -265,8 +241,8 @@ class _Run:
         recipe, pruning = self.settings.recipe, self.settings.pruning
         return Epoch(
             number=number,
-            phase=self._phase(number),
-            round=len({self._step_of(update) for update in self.updates[: self.progress.done]}),
+            phase=self.timeline.phase(number),
+            round=self.timeline.rounds(self.progress.done),
             seconds=trained.seconds if trained else 0.0,
             images_per_s=trained.images_per_s if trained else 0.0,
             lr=trained.lr if trained else 0.0,
@@ -282,13 +258,6 @@ class _Run:
             removed={key: removed.get(key, 0.0) for key in recipe.rules},
             histograms=histograms(trainee.module, edges),
         )
-
-    def _phase(self, number: int) -> Phase:
-        pruning = self.settings.pruning
-        if number <= pruning.stabilise and pruning.stabilise:
-            return "stabilise"
-        gradual = len(self.updates) > 1 or pruning.regrow > 0
-        return "prune" if gradual and number <= pruning.stabilise + pruning.prune else "recover"
 
     def _impatient(self) -> bool:
         patience = self.settings.fit.patience
@@ -332,56 +301,3 @@ class _Run:
 
 def _values(module: nn.Module) -> dict[str, Tensor]:
     return {name: value.detach().clone() for name, value in module.state_dict().items()}
-
-
-def _name(module: nn.Module, settings: Recovery, task: Task) -> str:
-    """Names a run by all that decides it."""
-    parts = [weights_digest(module), settings.digest, task.name, str(len(task.train))]
-    return hashlib.sha256(" ".join(parts).encode()).hexdigest()[:32]
-
-
-def _start(module: nn.Module, settings: Recovery) -> nn.Module:
-    """The weights to begin with."""
-    if settings.pruning.start == "trained":
-        return module
-    name, device = getattr(module, "architecture", ""), device_of(module)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed_of(settings.fit, 0))
-        if name in MODELS and _shapes(fresh := build_model(name)) == _shapes(module):
-            return fresh.to(device)
-        fresh = duplicate(module).cpu()
-        drawn: set[int] = set()
-        for part in fresh.modules():
-            reset = getattr(part, "reset_parameters", None)
-            if callable(reset):
-                reset()
-                drawn |= {id(parameter) for parameter in part.parameters()}
-    if any(id(parameter) not in drawn for parameter in fresh.parameters()):
-        raise ValueError(
-            "Not every layer of this network knows how its weights begin, so it cannot start at random ones; "
-            "start at the trained weights."
-        )
-    return fresh.to(device)
-
-
-def _shapes(module: nn.Module) -> dict[str, torch.Size]:
-    return {name: value.shape for name, value in module.state_dict().items()}
-
-
-def _check(subject: Subject, updates: Sequence[Update], once: Plan | None) -> None:
-    """Refuse settings that do not fit the network."""
-    settings, device = subject.settings, device_of(subject.dense).type
-    rules = settings.recipe.rules.values()
-    if settings.fit.precision == "float16" and device != "cuda":
-        raise ValueError("float16 needs a CUDA device; choose bfloat16 or float32.")
-    if settings.pruning.regrow and any(rule.granularity != "weight" for rule in rules):
-        raise ValueError("Only single weights can grow back; set regrow to 0, or the granularity to weight.")
-    if once is not None and once.grade == "statistics" and len(updates) > 1:
-        raise ValueError(
-            "The recipe changes what norms average over, which cannot be done little by little; choose the "
-            "one-shot schedule."
-        )
-    if settings.pruning.choose == "movement" and updates and updates[-1].at + settings.pruning.stabilise == 0:
-        raise ValueError("Nothing has moved before the first epoch; train first: set stabilise to 1 or more.")
-    if settings.pruning.choose == "movement" and any(rule.granularity == "layer" for rule in rules):
-        raise ValueError("Movement ranks weights and channels, not whole layers; choose by the criterion.")

@@ -101,7 +101,7 @@ class Trainee:
 
     def __init__(self, subject: Subject, module: nn.Module, stack: ExitStack) -> None:
         self.subject, self._stack = subject, stack
-        self.module = _ready(module)
+        self.module = ready(module)
         self.plan: Plan | None = None
         self.small = False
         self.progress = 0.0 if subject.settings.recipe.rules else 1.0
@@ -147,7 +147,7 @@ class Trainee:
     def cut(self) -> None:
         """Make the network smaller by its plan."""
         assert self.plan is not None
-        self.module = _ready(shrink(contiguous(self.module), self.plan, self.subject.example_inputs))
+        self.module = ready(shrink(contiguous(self.module), self.plan, self.subject.example_inputs))
         self.small, self.movement = True, None
 
     def regrow(self, share: float) -> None:
@@ -252,9 +252,14 @@ def contiguous(module: nn.Module) -> nn.Module:
     return module.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
 
 
-def _ready(module: nn.Module) -> nn.Module:
+def ready(module: nn.Module) -> nn.Module:
     """A copy to train: every floating-point parameter takes gradients; images run channels last."""
     copy = duplicate(module)
     for parameter in copy.parameters():
         parameter.requires_grad_(parameter.is_floating_point())
     return copy.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def arranged(x: Tensor) -> Tensor:
+    """Images in the order in memory that the network in training has: channels last."""
+    return x.contiguous(memory_format=torch.channels_last) if x.dim() == 4 else x

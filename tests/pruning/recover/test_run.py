@@ -219,10 +219,23 @@ def test_without_epochs_the_network_is_pruned_at_once() -> None:
 
 def test_without_rules_it_only_trains() -> None:
     module = tiny("plain").eval()
-    found = run(module, Recovery(pruning=Pruning(prune=0, recover=2), fit=FIT))
+    task = fake_task()
+    task.validation.x[:], task.validation.targets[:] = task.train.x, task.train.targets  # it can learn these
+    fit = FIT.model_copy(update={"lr": 0.05})
+    found = run(module, Recovery(pruning=Pruning(prune=0, recover=3), fit=fit), task)
     assert found.plan is None
     assert found.epochs[-1].sparsity == pytest.approx(found.epochs[0].sparsity, abs=1e-9)
+    assert found.best > 0
+    assert found.recovered.accuracy > found.dense.accuracy
     assert not same(found.module, module)
+
+
+def test_without_rules_the_network_itself_can_be_the_best() -> None:
+    module = tiny("plain").eval()
+    fit = FIT.model_copy(update={"lr": 1e-30, "weight_decay": 0.0})
+    found = run(module, Recovery(pruning=Pruning(prune=0, recover=2), fit=fit, recalibrate=False))
+    assert found.best == 0
+    assert same(found.module, module)
 
 
 def test_it_stops_when_asked_to_and_prunes_what_is_left() -> None:
@@ -259,8 +272,9 @@ def test_frozen_layers_keep_their_weights() -> None:
     module = tiny("plain").eval()
     layer = next(iter(rules_for(module, "weight")))
     fit = FIT.model_copy(update={"layer_lr": {layer: 0.0}})
-    settings = Recovery(pruning=Pruning(prune=0, recover=1), fit=fit, recalibrate=False)
-    found = run(module, settings)
+    settings = settings_for(module, prune=0, recover=1).model_copy(update={"fit": fit, "recalibrate": False})
+    rules = {key: rule for key, rule in settings.recipe.rules.items() if key != layer}
+    found = run(module, settings.model_copy(update={"recipe": Recipe(rules=rules)}))
     before, after = module.get_submodule(layer), found.module.get_submodule(layer)
     assert torch.equal(before.weight, after.weight)
     assert not same(module, found.module)
