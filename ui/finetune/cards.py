@@ -98,7 +98,7 @@ def of(run: Run, settings: Recovery, epochs: Sequence[Epoch]) -> list[Card]:
             "Pruned at once, not recovered",
             "measured",
             before,
-            pruned | {"Test accuracy": UNKNOWN, "Latency": "as recovered" if speed else UNKNOWN},
+            pruned | {"Test accuracy": "not measured", "Latency": "as recovered" if speed else UNKNOWN},
             "ft-before",
         ),
         Card(

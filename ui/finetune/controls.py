@@ -106,63 +106,28 @@ def _choosing(session: Session) -> None:
 
 def _training(session: Session) -> None:
     labels = {name: entry.label for name, entry in LR_SCHEDULES.items()}
-    sgd = choice.settings(session).fit.optimizer == "sgd"
+    rising = "Share of all steps in which the rate rises from 0 (Goyal et al. 2017, arXiv:1706.02677)."
+    clipped = "Largest norm of the whole gradient (Pascanu et al. 2012, arXiv:1211.5063)."
+    precise = "What multiplications are done in; weights stay float32 (Micikevicius et al. 2017, "
+    precise += "arXiv:1710.03740)."
     with st.grid(3, min_column_width=120):
-        fields.pick(
-            session,
-            "fit.optimizer",
-            "Optimizer",
-            list(OPTIMIZERS),
-            "SGD with Nesterov's momentum, or AdamW (Loshchilov and Hutter 2017, arXiv:1711.05101).",
-            OPTIMIZERS,
-        )
+        _optimizer(session)
         fields.number(session, "fit.lr", "Learning rate", 1e-8, 10.0, 1e-4, "The highest of the run.")
-        fields.pick(
-            session,
-            "fit.lr_schedule",
-            "Over the epochs",
-            list(LR_SCHEDULES),
-            fields.described(LR_SCHEDULES),
-            labels,
-        )
-        fields.number(
-            session,
-            "fit.warmup",
-            "Warm-up, share",
-            0.0,
-            1.0,
-            0.05,
-            "Share of all steps in which the rate rises from 0 (Goyal et al. 2017, arXiv:1706.02677).",
-        )
+        described = fields.described(LR_SCHEDULES)
+        fields.pick(session, "fit.lr_schedule", "Over the epochs", list(LR_SCHEDULES), described, labels)
+        fields.number(session, "fit.warmup", "Warm-up, share", 0.0, 1.0, 0.05, rising)
+        sgd = choice.settings(session).fit.optimizer == "sgd"
         fields.number(session, "fit.momentum", "Momentum", 0.0, 0.999, 0.05, "Of SGD.", disabled=not sgd)
-        fields.number(
-            session,
-            "fit.weight_decay",
-            "Weight decay",
-            0.0,
-            10.0,
-            1e-4,
-            "Of weight matrices and kernels; biases and norms have none.",
-        )
+        decayed = "Of weight matrices and kernels; biases and norms have none."
+        fields.number(session, "fit.weight_decay", "Weight decay", 0.0, 10.0, 1e-4, decayed)
         fields.whole(session, "fit.batch_size", "Batch size", 1, 65_536, "Images a step.")
-        fields.optional(
-            session,
-            "fit.clip",
-            "Clip gradients at",
-            1e-6,
-            1e6,
-            0.5,
-            "Largest norm of the whole gradient (Pascanu et al. 2012, arXiv:1211.5063).",
-        )
-        fields.pick(
-            session,
-            "fit.precision",
-            "Precision",
-            _precisions(session),
-            "What multiplications are done in; weights stay float32 (Micikevicius et al. 2017, "
-            "arXiv:1710.03740).",
-            PRECISIONS,
-        )
+        fields.optional(session, "fit.clip", "Clip gradients at", 1e-6, 1e6, 0.5, clipped)
+        fields.pick(session, "fit.precision", "Precision", _precisions(session), precise, PRECISIONS)
+
+
+def _optimizer(session: Session) -> None:
+    tip = "SGD with Nesterov's momentum, or AdamW (Loshchilov and Hutter 2017, arXiv:1711.05101)."
+    fields.pick(session, "fit.optimizer", "Optimizer", list(OPTIMIZERS), tip, OPTIMIZERS)
 
 
 def _precisions(session: Session) -> list[str]:
@@ -201,53 +166,29 @@ def _teacher(session: Session) -> None:
     )
     if teach is None:
         return
-    with st.container(horizontal=True):
-        fields.number(
-            session,
-            "teach.weight",
-            "Weight in the loss",
-            0.0,
-            1.0,
-            0.1,
-            "The rest is the labels'.",
-            width=150,
-        )
-        fields.number(
-            session,
-            "teach.temperature",
-            "Temperature",
-            0.1,
-            100.0,
-            1.0,
-            "Both networks' outputs are divided by it before they are compared.",
-            width=130,
-        )
-        fields.number(
-            session,
-            "teach.hints",
-            "Features, factor",
-            0.0,
-            1000.0,
-            0.1,
-            "Factor of the loss of hidden features, 0 = none (Romero et al. 2015, arXiv:1412.6550; after "
-            "channel pruning: Hu et al. 2018, arXiv:1805.11394).",
-            width=140,
-        )
+    divided = "Both networks' outputs are divided by it before they are compared."
+    matched = "Factor of the loss of hidden features, 0 = none (Romero et al. 2015, arXiv:1412.6550; after "
+    matched += "channel pruning: Hu et al. 2018, arXiv:1805.11394)."
+    with st.grid(3, min_column_width=120):
+        shared = "The rest is the labels'."
+        fields.number(session, "teach.weight", "Weight in the loss", 0.0, 1.0, 0.1, shared)
+        fields.number(session, "teach.temperature", "Temperature", 0.1, 100.0, 1.0, divided)
+        fields.number(session, "teach.hints", "Features, factor", 0.0, 1000.0, 0.1, matched)
     if teach.hints:
-        names = [layer.name for layer in cache.layers(session.model_id)]
-        st.multiselect(
-            "Layers whose outputs are matched",
-            names,
-            placeholder="one for each resolution, chosen by itself",
-            help="Where widths differ, a small layer is trained along that brings them together; the result "
-            "has none.",
-            **fields.bind(
-                session,
-                "teach.layers",
-                shown=[n for n in teach.layers if n in names],
-                read=lambda held: tuple(held),
-            ),
-        )
+        _hinted(session, teach)
+
+
+def _hinted(session: Session, teach: Teach) -> None:
+    names = [layer.name for layer in cache.layers(session.model_id)]
+    shown = [name for name in teach.layers if name in names]
+    st.multiselect(
+        "Layers whose outputs are matched",
+        names,
+        placeholder="one for each resolution, chosen by itself",
+        help="Where widths differ, a small layer is trained along that brings them together; the result "
+        "has none.",
+        **fields.bind(session, "teach.layers", shown=shown, read=lambda held: tuple(held)),
+    )
 
 
 def _penalty(session: Session) -> None:

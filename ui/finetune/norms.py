@@ -100,7 +100,7 @@ def _offer_run(session: Session, recipe: Recipe) -> None:
     if st.button(
         "Keep it as a run",
         key="ft-keep-norms",
-        type="tertiary",
+        icon=":material/bookmark_add:",
         help="A run without epochs: the same network with files to take home, kept among the runs.",
     ):
         with shell.errors_here():

@@ -53,7 +53,7 @@ def _say(session: Session, wanted: Recovery, guess: Guess | None, job: Job | Non
     if guess is None and job is not None:
         if job.state == "done":
             seconds = job.result.seconds(wanted.epochs, cache.task(session.model_id))
-            guess = Guess(seconds, f"measured on {job.result.steps} steps just now")
+            guess = Guess(seconds, f"measured on {job.result.steps} steps at full size")
         elif not job.busy:
             st.caption(f"{_epochs(wanted)}; how long they take is not known.")
             return
@@ -102,6 +102,7 @@ def _alike(run: Run, wanted: Recovery) -> bool:
 def measure(session: Session, wanted: Recovery) -> Job | None:
     """A few steps in the background; None without data."""
     from pruning.recover.pace import measure_pace
+    from pruning.runs.worker import threads
 
     try:
         task = cache.task(session.model_id)
@@ -111,6 +112,7 @@ def measure(session: Session, wanted: Recovery) -> Job | None:
     key = repr((session.model_id, wanted.fit.batch_size, wanted.fit.precision, wanted.teach is None))
 
     def work(_: Job) -> object:
-        return measure_pace(loaded.module, task, wanted, example_inputs=loaded.example_inputs)
+        inputs, count = loaded.example_inputs, threads()
+        return measure_pace(loaded.module, task, wanted, example_inputs=inputs, threads=count)
 
     return cache.jobs().submit(session.claim(), KIND, key, work)

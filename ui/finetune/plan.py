@@ -50,7 +50,7 @@ def _recipe(session: Session, wanted: Recovery) -> None:
             st.button(
                 "Make it the recipe",
                 key="ft-suggestion",
-                type="tertiary",
+                icon=":material/content_cut:",
                 help="Sets these ratios on the Prune page, where Undo takes them back.",
                 on_click=lambda: session.set_ratios(choice.suggestion(session)),
             )

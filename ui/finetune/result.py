@@ -49,7 +49,7 @@ def draw(run: Run) -> None:
             help="Plain tensors, no pickle.",
         )
     if run.figures.check:
-        st.caption(f"The file was loaded again in a process of its own: {shell.literal(run.figures.check)}")
+        st.caption(shell.literal(run.figures.check))
     code = next((file for file in files if file.name == CODE), None)
     if code is not None:
         with st.expander("How to load it"):
