@@ -1,10 +1,11 @@
 """Take a picture of every page, dark and light, at two widths.
 
     python tests/browser/screenshots.py FOLDER [--pages prune export] [--themes light] [--widths 1280]
-        [--model digits-vit] [--ratio 0.3] [--scan] [--wait 2]
+        [--model digits-vit] [--ratio 0.3] [--scan] [--runs] [--wait 2]
 
 A page is photographed at its full height, after its script has run and a short while for what is drawn late.
-With `--ratio` every group is pruned that far; with `--scan` the sensitivity scan has been measured before.
+With `--ratio` every group is pruned that far; with `--scan` the sensitivity scan has been measured before;
+with `--runs` the network has been fine-tuned a few times, and Fine-tune shows the last of them.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -23,6 +25,10 @@ sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
 from harness import NO_CHROMIUM, App, chromium, find_chromium, serve  # noqa: E402
 
 import pruning  # noqa: E402
+from pruning.history import History  # noqa: E402
+from pruning.recover import Pruning as RecoverySteps  # noqa: E402
+from pruning.recover import Recovery, Teach  # noqa: E402
+from pruning.runs import Dispatcher  # noqa: E402
 from ui import address  # noqa: E402
 from ui.draft import Draft  # noqa: E402
 from ui.shell import PAGES  # noqa: E402
@@ -36,17 +42,19 @@ def main(arguments: list[str] | None = None) -> int:
         print(NO_CHROMIUM, file=sys.stderr)
         return 2
     chosen.folder.mkdir(parents=True, exist_ok=True)
-    query = urlencode(_address(chosen.model, chosen.ratio))
+    query = _address(chosen.model, chosen.ratio)
     with tempfile.TemporaryDirectory() as cache, serve(Path(cache)) as server, chromium() as browser:
         if chosen.scan:
             _scan(chosen.model, cache)
+        shown = {"finetune": {"run": _runs(chosen.model, cache)}} if chosen.runs else {}
         for theme in chosen.themes:
             for width in chosen.widths:
                 context = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=theme)
                 app = App(context.new_page(), server)
                 for name in chosen.pages:
                     file = chosen.folder / f"{name}-{theme}-{width}.png"
-                    _photograph(app, f"{name}?{query}", file, chosen.wait)
+                    where = urlencode({**query, **shown.get(name, {})})
+                    _photograph(app, f"{name}?{where}", file, chosen.wait)
                     print(file, *app.exceptions, *app.complaints, sep="\n  ")
                     app.complaints.clear()
                 context.close()
@@ -66,6 +74,29 @@ def _scan(model: str, cache: str) -> None:
     command = [sys.executable, "-m", "pruning", "scan", model, "--json"]
     environment = {**os.environ, "PRUNING_CACHE_DIR": cache}
     subprocess.run(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, check=True)
+
+
+def _runs(model: str, cache: str) -> str:
+    """Fine-tune at several ratios, little by little and at once; the id of the last run."""
+    loaded = pruning.load_model(model)
+    structure = pruning.find_structure(loaded.module, loaded.example_inputs)
+    os.environ["PRUNING_CACHE_DIR"] = cache
+    history = History()
+    dispatcher = Dispatcher(history)
+    dispatcher.start()
+    ids = []
+    for ratio in (0.3, 0.7, 0.5):
+        for steps in (
+            RecoverySteps(schedule="one-shot", prune=0, recover=10),
+            RecoverySteps(prune=6, recover=4),
+        ):
+            rules = {group.id: pruning.Rule(ratio=ratio) for group in structure.groups}
+            settings = Recovery(recipe=pruning.Recipe(rules=rules, model=model), pruning=steps, teach=Teach())
+            ids.append(dispatcher.submit(loaded, settings))
+    while any(run.busy for run in history.runs(kind="fine-tuning")):
+        time.sleep(1)
+    dispatcher.close()
+    return ids[-1]
 
 
 def _photograph(app: App, path: str, file: Path, wait: float) -> None:
@@ -89,6 +120,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--model", choices=list(pruning.MODELS), default="digits-resnet")
     parser.add_argument("--ratio", type=float, default=0.0, help="prune every group that far")
     parser.add_argument("--scan", action="store_true", help="measure the sensitivity scan first")
+    parser.add_argument("--runs", action="store_true", help="fine-tune a few times first")
     parser.add_argument("--wait", type=float, default=2.0, help="seconds for what is drawn late")
     return parser.parse_args(arguments)
 
