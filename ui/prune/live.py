@@ -151,6 +151,12 @@ def result(session: Session, now: Facts) -> None:
     """How the pruned network relates to the masked one, and what it is; nothing as long as it is whole."""
     if not now.untouched:
         ways.say_result(session.model_id, now.recipe)
+        st.page_link(
+            "pages/finetune.py",
+            label="Get accuracy back: recalibrate BatchNorm in one click, or train",
+            icon=":material/healing:",
+            query_params={},
+        )
     st.html(_for(now))
 
 
