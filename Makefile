@@ -50,7 +50,7 @@ bench: .venv/.test-ready
 	$(BIN)/python benchmarks/_run.py $(ONLY)
 
 screenshots: .venv/.test-ready
-	PYTHONPATH=. $(BIN)/python tests/browser/screenshots.py assets/screenshots --widths 1280 --ratio 0.25 --scan
+	PYTHONPATH=. $(BIN)/python tests/browser/screenshots.py assets/screenshots --widths 1280 --ratio 0.25 --scan --runs
 
 # The stamps make a second call instant; touching a requirements file installs again.
 .venv/.run-ready: requirements.txt | .venv/bin/python
