@@ -23,8 +23,10 @@ from ui.bounded import remember
 if TYPE_CHECKING:
     from pruning import Plan, Recipe, Scan
     from pruning.history import About, History
+    from pruning.sensitivity import LatencyScan
     from ui.export.work import Choice, Measured
     from ui.prune.facts import Facts
+    from ui.sensitivity.work import TimeChoice
     from ui.state import Session
 
 AT_EXIT_S = 5.0  # how long a server that ends waits for what is still to be written
@@ -174,6 +176,34 @@ def scan(model_id: str, weights: str, found: Scan) -> None:
         history.add(about, settings=json.dumps(settings, indent=2), figures=figures, same=name)
 
     _recorder.put(write)
+
+
+def time_scan(choice: TimeChoice) -> Callable[[LatencyScan], None]:
+    """What keeps a complete measurement of the time that groups save, called by a worker."""
+    model_id, name = choice.model_id, choice.digest
+    weights, model = cache.weights_digest(model_id), uploads.split_id(model_id)[0]
+
+    def keep(found: LatencyScan) -> None:
+        def write(history: History) -> None:
+            from pruning.history import About, Figures
+
+            points = len(found.points)
+            about = About(
+                kind="scan",
+                title=f"Time that each of {len(found.keys):,} groups saves",
+                model=model,
+                weights=weights,
+                device=uploads.device_in(model_id),
+                digest=name,
+                granularity="channel",
+            )
+            settings = found.model_dump(include={"batch_size", "threads", "ratios"})
+            figures = Figures(points=points, total=points)
+            history.add(about, settings=json.dumps(settings, indent=2), figures=figures, same=f"time {name}")
+
+        _recorder.put(write)
+
+    return keep
 
 
 def export(choice: Choice) -> Callable[[Measured], None]:

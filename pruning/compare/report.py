@@ -255,7 +255,7 @@ def _curves(entries: Sequence[Entry]) -> list[Block]:
     chart = svg.Axes(
         "Validation accuracy against epochs", "epochs", "validation accuracy, %", (), lines, legend
     )
-    columns = ["run", "epochs", "seconds of training", "before the first", "best", "last"]
+    columns = ["run", "epochs", "seconds of training", "before the first", "best, fully pruned", "last"]
     rows = [
         [
             name_of(entry.run),
@@ -265,7 +265,7 @@ def _curves(entries: Sequence[Entry]) -> list[Block]:
                 words.percent(share)
                 for share in (
                     entry.epochs[0].accuracy,
-                    max(epoch.accuracy for epoch in entry.epochs),
+                    _best(entry),
                     entry.epochs[-1].accuracy,
                 )
             ),
@@ -273,6 +273,12 @@ def _curves(entries: Sequence[Entry]) -> list[Block]:
         for entry in trained
     ]
     return [Heading("Curves"), Pictures([svg.draw(chart)]), Table(columns, rows, frozenset(range(1, 6)))]
+
+
+def _best(entry: Entry) -> float | None:
+    """Accuracy of the epoch that was kept: the best with the full ratios; None if none has them."""
+    full = [epoch.accuracy for epoch in entry.epochs if epoch.number and epoch.reached >= 1]
+    return max(full, default=None)
 
 
 def _differences(entries: Sequence[Entry]) -> list[Block]:

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlencode
 
-from harness import App
+import pytest
+from harness import App, Server, serve
 from playwright.sync_api import Locator, Page, expect
 
 from ui import address
 from ui.draft import Draft
 
 KEYS = ("hidden.fc1", "hidden.fc2")  # groups of the MLP
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One of our own: what other tests have measured would stand in its history, too."""
+    with serve(tmp_path_factory.mktemp("compare")) as running:
+        yield running
 
 
 def prune(app: App, **ratios: float) -> None:
@@ -56,6 +65,9 @@ def test_what_was_measured_is_selected_compared_used_again_and_deleted(app: App)
     click_cell(page, 1, 17)
     selected = page.get_by_text("2 runs selected")
     expect(selected).to_be_visible()
+    click_cell(page, 0, 52)
+    page.get_by_text("★ only").click()
+    expect(page.get_by_text("1 selected, 1 more selected that the filters hide")).to_be_visible()
     page.reload()
     app.ready()
     expect(selected).to_be_visible()

@@ -62,7 +62,8 @@ def draw(session: Session, shown: Sequence[Run], chosen: Sequence[Run]) -> None:
             )
             for place, label in enumerate(("First", "Second"))
         ]
-    first, second = (offered[side] for side in sides)
+    # A name that was changed meanwhile comes back as it was.
+    first, second = (offered.get(side, offered[ids[place]]) for place, side in enumerate(sides))
     if first.id == second.id:
         st.info("This is one run twice; choose another one on one side.", icon=":material/info:")
         return

@@ -52,13 +52,14 @@ def draw(session: Session, chosen: Sequence[Run]) -> None:
 def _choose(session: Session, known: dict[str, Run], shown: str) -> None:
     def take() -> None:
         wanted = state.value("study-shown") or NEW
-        session.pick([wanted] if wanted else ())
+        if wanted == NEW or wanted in known:  # Streamlit hands on a label that has changed since it was drawn
+            session.pick([wanted] if wanted else ())
 
     def named(run_id: str) -> str:
         if not run_id:
             return "New study"
         run = known[run_id]
-        return f"{run.called} · {run.model} · {run.state} · {run.created:%Y-%m-%d %H:%M} UTC"
+        return f"{run.called} · {run.model} · {run.created:%Y-%m-%d %H:%M} UTC"
 
     st.selectbox(
         "Study",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from pruning import CRITERIA, MissingData
+from pruning.recipe import Scope
 from pruning.recover.settings import Recovery
 from pruning.runs.study import CONTROL, MOST_CELLS, Cell, StudySettings, cells, fits
 from ui import cache, runs, shell, state
@@ -71,6 +72,28 @@ def _choose(session: Session) -> StudySettings | None:
         accept_new_options=True,
         help="Type others. The share asked of each group, layer or kernel; what comes of it is counted.",
     )
+    seeds, scope = _seeds_and_scope()
+    recovery = _recovery(session)
+    if not granularities or not criteria or not percent:
+        st.caption("Choose at least one of each.")
+        return None
+    try:
+        return StudySettings(
+            model=session.model,
+            criteria=tuple(criteria),
+            granularities=tuple(granularities),
+            ratios=tuple(sorted({_share(text) for text in percent})),
+            seeds=tuple(range(seeds)),
+            scope=scope,
+            recovery=recovery,
+        )
+    except ValueError as error:
+        st.error(shell.literal(_sentence(error)), icon=":material/error:")
+        return None
+
+
+def _seeds_and_scope() -> tuple[int, Scope]:
+    """How often, and what is ranked against what."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
         seeds = st.number_input(
             "Seeds",
@@ -91,23 +114,7 @@ def _choose(session: Session) -> StudySettings | None:
             key="study-scope",
             help="**All together**: parts compete and get ratios of their own; as much goes in all.",
         )
-    recovery = _recovery(session)
-    if not granularities or not criteria or not percent:
-        st.caption("Choose at least one of each.")
-        return None
-    try:
-        return StudySettings(
-            model=session.model,
-            criteria=tuple(criteria),
-            granularities=tuple(granularities),
-            ratios=tuple(sorted({_share(text) for text in percent})),
-            seeds=tuple(range(int(seeds))),
-            scope="global" if scope == "global" else "layer",
-            recovery=recovery,
-        )
-    except ValueError as error:
-        st.error(shell.literal(_sentence(error)), icon=":material/error:")
-        return None
+    return int(seeds), "global" if scope == "global" else "layer"
 
 
 def _share(text: str | int) -> float:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pruning import Scan, store
 from pruning.groups.choices import DEFAULT, Choices
 from pruning.sensitivity import LatencyPoint, LatencyScan, iter_scan, latency_scan
-from ui import cache, scans
+from ui import cache, record, scans
 from ui.jobs import Job
 from ui.sensitivity.choice import Choice
 
@@ -144,6 +144,7 @@ def start_time(choice: TimeChoice, owner: str) -> Job:
     """Measure how much time each group saves at each ratio."""
     loaded, structure = cache.model(choice.model_id), cache.structure(choice.model_id, choice.choices)
     digest, budget = choice.digest, choice.point_s * choice.points
+    keep = record.time_scan(choice)
 
     def work(job: Job) -> LatencyScan:
         def took(point: LatencyPoint, done: int, total: int) -> None:
@@ -163,6 +164,7 @@ def start_time(choice: TimeChoice, owner: str) -> Job:
         )
         if found.complete:
             store.save("latency-scans", digest, found.to_json())
+            keep(found)
         return found
 
     return cache.jobs().submit(owner, "latency-scan", digest, work, label="the time that each group saves")
