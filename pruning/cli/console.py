@@ -30,7 +30,7 @@ class Console:
     def text(self, *lines: str) -> None:
         """Lines for a person; nothing when a machine reads."""
         if not self.json:
-            print(*lines, sep="\n")
+            print(*lines, sep="\n", flush=True)
 
     def data(self, document: Mapping[str, Any] | Sequence[Any]) -> None:
         """The result for a machine; nothing when a person reads."""

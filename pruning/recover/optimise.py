@@ -89,7 +89,12 @@ def make_optimizer(module: nn.Module, fit: Fit, extra: Iterable[nn.Parameter] = 
     fused = all(p.device.type in ("cpu", "cuda") for params in groups.values() for p in params)
     if fit.optimizer == "adamw":
         return torch.optim.AdamW(made, lr=fit.lr, fused=fused)
-    return torch.optim.SGD(made, lr=fit.lr, momentum=fit.momentum, nesterov=fit.momentum > 0, fused=fused)
+    nesterov = fit.momentum > 0
+    sgd = torch.optim.SGD(made, lr=fit.lr, momentum=fit.momentum, nesterov=nesterov, fused=fused)
+    for params in groups.values() if nesterov else ():
+        for parameter in params:  # in one pass all of a group have one, or none
+            sgd.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+    return sgd
 
 
 def like(parameter: Tensor, value: Tensor) -> Tensor:

@@ -100,7 +100,10 @@ def test_what_is_gone_stays_gone(schedule: str) -> None:
     [
         {},
         {"fit": FIT.model_copy(update={"optimizer": "sgd", "momentum": 0.9})},
-        {"teach": Teach(hints=0.5)},
+        {
+            "teach": Teach(hints=0.5),
+            "fit": FIT.model_copy(update={"optimizer": "sgd", "layer_lr": {"stem": 0.5, "norm": 0.0}}),
+        },
         {"regularise": Regularise(name="growing", strength=0.1)},
     ],
 )
