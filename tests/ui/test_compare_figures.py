@@ -62,8 +62,8 @@ def test_curves_and_shares_of_two_runs() -> None:
     figure, data = compare.curves(
         {"first": [epoch(0, 0.5), epoch(1, 0.75)], HOSTILE: [epoch(0, 0.25)]}, LIGHT
     )
-    lines = [trace for trace in figure.data if trace.mode and trace.line.dash is None]
-    assert [list(line.y) for line in lines if line.showlegend is None] == [[50, 75], [25]]
+    lines = [trace for trace in figure.data if trace.fill is None and trace.line.dash is None]
+    assert [list(line.y) for line in lines] == [[50, 75], [25]]
     assert len(data) == 3
     assert "<img" not in drawn(figure)
 

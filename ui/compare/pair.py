@@ -88,6 +88,7 @@ def _figures(first: Run, second: Run) -> None:
             "": st.column_config.TextColumn(width=190, pinned=True),
             "First": st.column_config.TextColumn(width=225),
             "Second": st.column_config.TextColumn(width=225),
+            "Second − first": st.column_config.TextColumn(width=430),
         },
     )
     if first.task != second.task:

@@ -168,6 +168,7 @@ def curves(runs: Mapping[str, Sequence[Epoch]], colours: Palette) -> tuple[go.Fi
         figure.add_scatter(
             x=[*x, *reversed(x)],
             y=[*(100 * e.high for e in epochs), *(100 * e.low for e in reversed(epochs))],
+            mode="lines",
             fill="toself",
             fillcolor=fade(colour, 0.12),
             line={"width": 0},
@@ -206,6 +207,8 @@ def curves(runs: Mapping[str, Sequence[Epoch]], colours: Palette) -> tuple[go.Fi
             "overlaying": "y",
             "side": "right",
             "range": [0, 101],
+            "tickmode": "linear",
+            "dtick": 25,
             "showgrid": False,
         },
         margin={"r": 56},
