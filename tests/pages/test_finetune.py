@@ -150,6 +150,26 @@ def test_start_queues_a_run_that_the_address_finds_again(open_page: Open) -> Non
     assert "another visitor" in texts(stranger)
 
 
+def test_charts_of_a_run_under_way_change_places(open_page: Open) -> None:
+    """The one before stays beside the new one, hidden by the style as soon as that is drawn."""
+    app, run_id = started(open_page)
+
+    def slots() -> list[str]:
+        return [
+            found.proto.body for found in app.get("html") if found.proto.body.startswith('<i class="live-now')
+        ]
+
+    seen = []
+    for number in range(3):
+        cache.history().add_epoch(run_id, epoch(number))
+        app.run()
+        seen.append((len(app.get("plotly_chart")), slots()))
+    first, second = (['<i class="live-now-0"></i>'] * 2, ['<i class="live-now-1"></i>'] * 2)
+    assert seen == [(2, first), (4, second), (4, first)]
+    app.run()
+    assert slots() == first, "nothing new, nothing drawn anew"
+
+
 def test_an_interrupted_run_says_so_and_resumes(open_page: Open) -> None:
     app, run_id = started(open_page)
     history = cache.history()
@@ -176,7 +196,7 @@ def test_a_finished_run_shows_three_cards_and_every_chart(open_page: Open, tmp_p
 
     size = Size(parameters=100, nonzero=50, macs=1000, file_bytes=4000)
     figures = {"dense": 0.95, "before": 0.31, "validation": 0.92, "test": 0.91}
-    made = Figures(**{name: measured(value) for name, value in figures.items()}, size=size, best=2)
+    made = Figures(**{name: measured(value) for name, value in figures.items()}, size=size, best=2, epochs=2)
     history.set_figures(run_id, made)
     history.set_state(run_id, "done")
     assert "have been removed to make room" in texts(app.run())
@@ -185,6 +205,7 @@ def test_a_finished_run_shows_three_cards_and_every_chart(open_page: Open, tmp_p
     cards = "".join(found.proto.body for found in app.get("html"))
     assert all(f"{value:.1f}\N{NO-BREAK SPACE}%" in cards for value in (95.0, 31.0, 92.0, 91.0))
     assert "best epoch, 2" in cards
+    assert "Ended after 2 of 63 epochs." in texts(app)
     assert "All as .zip" in {found.proto.label for found in app.get("download_button")}
     for shown in ("Weights", "Near zero", "Losses", "Layers"):
         app.segmented_control(key="ft-details").set_value(shown).run()

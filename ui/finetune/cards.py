@@ -60,6 +60,21 @@ def draw(run: Run, settings: Recovery, epochs: Sequence[Epoch]) -> None:
     )
 
 
+def conditions(run: Run, settings: Recovery) -> str:
+    """How the figures came about, in a line; "" as long as there are none."""
+    figures, said = run.figures, []
+    if figures.epochs is not None and figures.epochs < settings.epochs:
+        said.append(f"Ended after {figures.epochs} of {settings.epochs} epochs.")
+    if figures.latency is not None:
+        speed = figures.latency
+        threads = f", {speed.threads} thread{'s' * (speed.threads != 1)}" if "cuda" not in run.device else ""
+        said.append(
+            f"Latency: {speed.n:,} forwards in turns with the dense network, batch {speed.batch_size}"
+            f"{threads}, {speed.device}. {speed.warning}"
+        )
+    return " ".join(said).strip()
+
+
 def best(run: Run, epochs: Sequence[Epoch]) -> int | None:
     """Number of the epoch that is kept, as it stands: the best of those with the full ratios."""
     if run.figures.best is not None:
@@ -78,7 +93,7 @@ def of(run: Run, settings: Recovery, epochs: Sequence[Epoch]) -> list[Card]:
     kept = next((epoch for epoch in epochs if epoch.number == best(run, epochs)), None)
     if after is None and kept is not None:
         after, note = _measured(kept), f"best so far, epoch {kept.number}"
-    elif kept is not None:
+    elif kept is not None and settings.epochs:
         note = f"best epoch, {kept.number}"
     speed = figures.latency
     pruned = _rows(figures.size, figures.dense_size)
@@ -102,7 +117,7 @@ def of(run: Run, settings: Recovery, epochs: Sequence[Epoch]) -> list[Card]:
             "ft-before",
         ),
         Card(
-            "Recovered",
+            "Recovered" if settings.epochs else "Recalibrated",
             note,
             after,
             pruned | {"Test accuracy": _accuracy(figures.test), "Latency": _speed(speed)},
@@ -145,7 +160,7 @@ def _card(card: Card, dense: Measured | None) -> str:
     )
     return (
         f'<div class="ft-card {card.cls}">'
-        f'<div class="ft-name"><b>{card.name}</b><em>{escape(card.note)}</em></div>'
+        f'<div class="ft-name"><b>{card.name}</b><em>{escape(card.note if found else "")}</em></div>'
         f'<div class="ft-value">{value}{change}</div><div class="ft-under">{under}</div>'
         f"<table>{rows}</table></div>"
     )

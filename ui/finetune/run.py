@@ -162,6 +162,11 @@ def _course(run_id: str) -> None:
     with shell.errors_here():
         epochs, settings = runs.epochs(run), runs.settings(run)
         cards.draw(run, settings, epochs)
+        if words := cards.conditions(run, settings):
+            st.caption(shell.literal(words))
+        if not settings.epochs:
+            st.caption("No epoch was trained: the network was pruned, and BatchNorm measured anew.")
+            return
         if not epochs:
             if run.busy:
                 st.skeleton(height=470)
