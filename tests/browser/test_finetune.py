@@ -1,4 +1,4 @@
-"""The Fine-tune page in a real browser: a run outlives its page, its tab and its process, and is cancelled."""
+"""The Fine-tune page in a real browser: a run outlives its page, tab and process, and is cancelled."""
 
 from __future__ import annotations
 
