@@ -353,7 +353,8 @@ def test_kernels_are_limited_by_their_weights_too() -> None:
 
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="peak memory is read from /proc")
 def test_all_layers_need_a_small_part_of_the_networks_memory() -> None:
-    """In a process of its own: peaks of this one are of other tests."""
+    """In a process of its own: peaks of this one are of other tests. What the system takes away meanwhile and
+    brings back counts as ours, so the least of three peaks is looked at."""
     code = """
 import re, torch
 from pathlib import Path
@@ -362,10 +363,13 @@ values = {str(i): torch.rand(2048, 2048) for i in range(6)}
 status = lambda name: int(re.search(name + r":\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) * 1024
 look = lambda found: (weights.ridgeline(found), [weights.summarise(v) for v in found.values()])
 look({"0": torch.rand(64, 64)})
-Path("/proc/self/clear_refs").write_text("5")
-before = status("VmRSS")
-look(values)
-print((status("VmHWM") - before) / sum(v.nbytes for v in values.values()))
+def peak():
+    sum(float(v.sum()) for v in values.values())  # all of it is in memory
+    Path("/proc/self/clear_refs").write_text("5")
+    before = status("VmRSS")
+    look(values)
+    return status("VmHWM") - before
+print(min(peak() for _ in range(3)) / sum(v.nbytes for v in values.values()))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert float(done.stdout) < 0.5  # the sorted copy of one layer is a sixth, and may be freed late
