@@ -16,7 +16,6 @@ from playwright.sync_api import expect
 if TYPE_CHECKING:
     from playwright.sync_api import BrowserContext
 
-FONTS = "/static/fonts/"  # are app.py's
 SVG = "{http://www.w3.org/2000/svg}"
 
 
@@ -29,7 +28,7 @@ def charts_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture(params=["light", "dark"])
 def charts(request: pytest.FixtureRequest, window: BrowserContext, charts_server: Server) -> Iterator[App]:
-    with tab(window, charts_server, without=FONTS) as app:
+    with tab(window, charts_server) as app:
         app.page.emulate_media(color_scheme=request.param)
         app.open()
         app.page.locator(".st-key-chart-bars .main-svg").first.wait_for()
@@ -101,7 +100,7 @@ Object.defineProperty(HTMLElement.prototype, "emit", { set(emit) {
 
 def test_a_chart_is_drawn_once(window: BrowserContext, charts_server: Server) -> None:
     """Streamlit hands each chart to Plotly twice, and Plotly draws again where labels need more room."""
-    with tab(window, charts_server, without=FONTS) as app:
+    with tab(window, charts_server) as app:
         app.page.add_init_script(COUNT_DRAWINGS)
         app.open()
         app.page.wait_for_function("drawings.bars && drawings.heat")

@@ -85,6 +85,7 @@ def test_a_run_outlives_page_tab_and_process(app: App, window: BrowserContext, s
         assert workers(server) != [worker]
         page.get_by_role("button", name="Pause").click()
         page.get_by_text(re.compile("^Paused, ")).wait_for()
+        other.ready()  # else the popover could open where it is about to be drawn anew
         page.get_by_role("button", name="Cancel").click()
         page.get_by_role("button", name="Yes, cancel it").click()
         page.get_by_text("This run was cancelled").wait_for()

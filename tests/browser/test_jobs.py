@@ -46,7 +46,7 @@ def let(folder: Path) -> Let:
 
 @pytest.fixture
 def app(window: BrowserContext, holding: Server, let: Let) -> Iterator[App]:
-    with tab(window, holding, without="/static/fonts/") as opened:  # they are app.py's
+    with tab(window, holding) as opened:
         yield opened
 
 
