@@ -1,9 +1,9 @@
 """A `.pt2` file runs without any class of ours, at any batch size, and answers bit for bit the same."""
 
+import os
 import subprocess
 import sys
 import threading
-import time
 
 import pytest
 import torch
@@ -94,8 +94,10 @@ def test_a_fresh_process_says_in_one_sentence_what_is_wrong(checkpoint):
 
 
 def test_a_process_that_is_stopped_ends_soon(checkpoint):
-    stop, start = threading.Event(), time.monotonic()
+    stop, before = threading.Event(), os.times()
     stop.set()
     with pytest.raises(ValueError, match="stopped"):
         program_of(checkpoint, stop)
-    assert time.monotonic() - start < 3
+    after = os.times()
+    used = after.children_user + after.children_system - before.children_user - before.children_system
+    assert used < 2, "seconds of work, of several; those on the clock are many on a busy machine"
