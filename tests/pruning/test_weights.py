@@ -356,6 +356,7 @@ def test_all_layers_need_a_small_part_of_the_networks_memory() -> None:
     cannot be looked at instead, for the system may take some of it away and bring it back at any time."""
     code = """
 import re, resource, torch
+from pathlib import Path
 from pruning import weights
 torch.set_num_threads(1)  # a thread's stack is memory, too
 values = {str(i): torch.rand(2048, 2048) for i in range(6)}
