@@ -92,6 +92,10 @@ def _scan(loaded: LoadedModel, task: Task, arguments: Namespace, console: Consol
 def _precise(arguments: Namespace, images: int) -> Precise | None:
     """What an adaptive scan is asked for, None for an exact one; without a flag the images decide."""
     if arguments.exact:
+        if arguments.strict or arguments.precision is not None:
+            raise ValueError(
+                "An exact scan has no precision; leave --exact out, or --precision and --strict."
+            )
         return None
     if arguments.adaptive or arguments.strict or arguments.precision is not None:
         points = Precise().points if arguments.precision is None else arguments.precision

@@ -5,6 +5,7 @@ recovered = recover(loaded.module, task, settings, example_inputs=loaded.example
 print(recovered.pruned.accuracy, "->", recovered.recovered.accuracy)
 """
 
+from pruning.recover.begin import check_settings
 from pruning.recover.optimise import LR_SCHEDULES, LrSchedule
 from pruning.recover.recalibrate import has_batch_norm, recalibrate
 from pruning.recover.record import Epoch, Histogram, Phase
@@ -29,6 +30,7 @@ __all__ = [
     "Regulariser",
     "Schedule",
     "Teach",
+    "check_settings",
     "has_batch_norm",
     "preview",
     "recalibrate",

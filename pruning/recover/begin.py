@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import torch
@@ -12,33 +12,33 @@ from torch import nn
 from pruning.device import device_of
 from pruning.layers import duplicate
 from pruning.models import MODELS, build_model
-from pruning.plan import Plan
 from pruning.recover.data import seed_of
-from pruning.recover.schedules import Update
+from pruning.recover.schedules import updates_of
 from pruning.recover.settings import Recovery
 from pruning.store import weights_digest
 
 if TYPE_CHECKING:
+    from pruning.groups import Grade
     from pruning.tasks import Task
 
 
-def check_fits(module: nn.Module, settings: Recovery, updates: Sequence[Update], once: Plan | None) -> None:
-    """Refuse settings that do not fit the network.
+def check_settings(settings: Recovery, device: torch.device, grade: Callable[[], Grade]) -> None:
+    """Refuse settings that cannot be run, before anything begins.
 
     Args:
-        module: the network.
         settings: of the run.
-        updates: of its ratios.
-        once: the plan of its recipe; None without rules.
+        device: that the network is on.
+        grade: how exact the recipe's smaller network is, see `Plan.grade`; asked only if it matters.
     Raises:
         ValueError: one sentence saying what does not fit and what to do.
     """
     rules, pruning = settings.recipe.rules.values(), settings.pruning
-    if settings.fit.precision == "float16" and device_of(module).type != "cuda":
+    updates = updates_of(pruning, len(rules)) if rules else ()
+    if settings.fit.precision == "float16" and device.type != "cuda":
         raise ValueError("float16 needs a CUDA device; choose bfloat16 or float32.")
     if pruning.regrow and any(rule.granularity != "weight" for rule in rules):
         raise ValueError("Only single weights can grow back; set regrow to 0, or the granularity to weight.")
-    if once is not None and once.grade == "statistics" and len(updates) > 1:
+    if len(updates) > 1 and grade() == "statistics":
         raise ValueError(
             "The recipe changes what norms average over, which cannot be done little by little; choose the "
             "one-shot schedule."

@@ -16,7 +16,7 @@ from pruning.evaluate import Report, evaluate
 from pruning.groups import Structure
 from pruning.layers import duplicate
 from pruning.plan import Plan
-from pruning.recover.begin import check_fits, first_weights, run_name
+from pruning.recover.begin import check_settings, first_weights, run_name
 from pruning.recover.data import Feed, steps_in
 from pruning.recover.epoch import Diverged, Trained, train_epoch
 from pruning.recover.histograms import histograms
@@ -125,7 +125,7 @@ class _Run:
         rules = self.settings.recipe.rules
         self.timeline = Timeline(self.settings, steps_in(task.train, settings.fit))
         once = self.subject.plan(module) if rules else None
-        check_fits(module, settings, self.timeline.updates, once)
+        check_settings(self.settings, device_of(module), lambda: once.grade if once else "exact")
         self.name = run_name(module, settings, task)
         self.folder = None if folder is None else Path(folder)
         self.trainee = Trainee(self.subject, first_weights(module, settings), stack)

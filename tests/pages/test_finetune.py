@@ -12,10 +12,10 @@ import pytest
 
 from pruning import evaluate
 from pruning.history import Figures, Measured, Size
-from pruning.recover import Epoch, Histogram, Recovery
+from pruning.recover import Epoch, Histogram, Pruning, Recovery
 from pruning.recover.recalibrate import recalibrate
 from pruning.runs import Dispatcher
-from ui import cache
+from ui import address, cache
 from ui.finetune import files
 
 Open = Callable[..., Any]
@@ -110,6 +110,13 @@ def test_what_is_not_possible_changes_nothing_and_says_why(open_page: Open) -> N
     assert "Weights cannot go back to epoch 9" in texts(app)
     assert app.session_state[SESSION].recovery == before
     assert next(field for field in app.number_input if field.label == "Rewind to epoch").value is None
+
+
+def test_what_a_run_would_refuse_is_said_before_it_starts(open_page: Open) -> None:
+    nothing_moved = Recovery(pruning=Pruning(schedule="one-shot", choose="movement"))
+    app = open_page("finetune", model="digits-mlp", f=address.pack_recovery(nothing_moved))
+    assert "Nothing has moved before the first epoch" in texts(app)
+    assert button(app, "Start").disabled
 
 
 def test_settings_come_back_from_their_file_with_their_recipe(open_page: Open) -> None:

@@ -67,6 +67,7 @@ def _filters(known: Sequence[Run]) -> dict[str, Any]:
             placeholder="Search names, notes, criteria",
             key="compare-text",
             persist_state="session",
+            bind="query-params",
             label_visibility="collapsed",
             icon=":material/search:",
             width=230,
@@ -77,6 +78,7 @@ def _filters(known: Sequence[Run]) -> dict[str, Any]:
             format_func=lambda name: MODELS[name].label if name else "All networks",
             key="compare-network",
             persist_state="session",
+            bind="query-params",
             label_visibility="collapsed",
             filter_mode=None,
             width=165,
@@ -88,14 +90,16 @@ def _filters(known: Sequence[Run]) -> dict[str, Any]:
             selection_mode="multi",
             key="compare-kinds",
             persist_state="session",
+            bind="query-params",
             label_visibility="collapsed",
             width="content",
         )
-        starred = st.toggle("★ only", key="compare-starred", persist_state="session")
+        starred = st.toggle("★ only", key="compare-starred", persist_state="session", bind="query-params")
         cells = st.toggle(
             "Cells",
             key="compare-cells",
             persist_state="session",
+            bind="query-params",
             help="A study is one row; this shows each of the runs that it consists of, too.",
         )
     return {

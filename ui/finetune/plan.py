@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import streamlit as st
+import torch
 
 from pruning import CRITERIA, MissingData
+from pruning.recover.begin import check_settings
 from pruning.recover.schedules import depth_first, preview
 from pruning.recover.settings import Recovery
 from ui import cache, charts, runs, shell, state
@@ -129,8 +131,11 @@ def refused(session: Session, wanted: Recovery) -> str:
         cache.task(session.model_id)
     except MissingData as error:
         return str(error)
-    if wanted.pruning.regrow and session.granularity != "weight":
-        return "Only single weights can grow back: prune single weights, or set Regrow to 0."
+    try:
+        device = torch.device(session.device)
+        check_settings(wanted, device, lambda: cache.plan(session.model_id, wanted.recipe).grade)
+    except ValueError as error:
+        return str(error)
     name = presets.named(wanted, session.model)
     preset = presets.PRESETS[name] if name else None
     return presets.misfit(preset, choice.has_norm(session)) if preset else ""

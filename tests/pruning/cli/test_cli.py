@@ -141,6 +141,8 @@ def test_flags_say_how_precise_a_scan_is_else_the_number_of_images(
     assert run(*options, "--precision", 0).code == 2
     assert "0 points makes no sense" in run.err
     assert run(*options, "--exact", "--adaptive").code == 2
+    assert run(*options, "--exact", "--precision", 2).code == 2
+    assert "no precision" in run.err
 
 
 @pytest.mark.usefixtures("check_here")
