@@ -14,15 +14,14 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from pruning import MODELS, store
-from pruning.criteria import CRITERIA
 from pruning.live import LiveEvaluator
 from ui import cache, latencies, uploads
 from ui.bounded import remember
 
 if TYPE_CHECKING:
-    from pruning import Plan, Recipe, Scan
-    from pruning.history import About, History
+    from pruning import Scan
+    from pruning.history import History
+    from pruning.runs.about import Subject
     from pruning.sensitivity import LatencyScan
     from ui.export.work import Choice, Measured
     from ui.prune.facts import Facts
@@ -122,6 +121,7 @@ def evaluation(session: Session, now: Facts, evaluator: LiveEvaluator) -> None:
         from pruning.compare import answers
         from pruning.history import Figures, Measured, Size, Speed
         from pruning.history.figures import confusion_of
+        from pruning.runs.about import about_recipe, removed_of
 
         figures = Figures(
             validation=Measured.of(report),
@@ -130,10 +130,10 @@ def evaluation(session: Session, now: Facts, evaluator: LiveEvaluator) -> None:
             dense_size=Size.of(now.dense, now.dense_bytes),
             latency=Speed.of(timing) if timing else None,
             sparsity=now.removed,
-            removed=_removed(plan),
+            removed=removed_of(plan),
             confusion=confusion_of(report, classes),
         )
-        about = _about("evaluation", model_id, weights, recipe, "validation")
+        about = about_recipe("evaluation", _subject(model_id, weights), recipe, "validation")
         kept = history.add(about, settings=recipe.to_json(), figures=figures)
         answers.keep(history.folder(kept), report)
 
@@ -142,38 +142,11 @@ def evaluation(session: Session, now: Facts, evaluator: LiveEvaluator) -> None:
 
 def scan(model_id: str, weights: str, found: Scan) -> None:
     """Keep a complete scan. May be called by a worker."""
-    settings = {
-        "granularity": found.granularity,
-        "criterion": found.criterion,
-        "ratios": list(found.ratios),
-        "seed": found.seed,
-        "images": found.n,
-        "heads": found.choices.heads,
-        "norms": found.choices.norms,
-    }
-    name = store.digest(weights, found.task, found.split, settings)
 
     def write(history: History) -> None:
-        from pruning.history import About, Figures, Measured
+        from pruning.runs.about import keep_scan
 
-        low, high = found.dense.interval
-        dense = Measured(accuracy=found.dense.accuracy, low=low, high=high, n=found.n, loss=found.dense.loss)
-        about = About(
-            kind="scan",
-            title=f"Sensitivity by {_criterion(found.criterion)}, {len(found.keys):,} parts",
-            model=uploads.split_id(model_id)[0],
-            weights=weights,
-            device=uploads.device_in(model_id),
-            task=found.task,
-            split=found.split,
-            digest=name,
-            criterion=found.criterion,
-            granularity=found.granularity,
-            seed=found.seed,
-        )
-        points = len(found.points)
-        figures = Figures(dense=dense, points=points, total=points)
-        history.add(about, settings=json.dumps(settings, indent=2), figures=figures, same=name)
+        keep_scan(history, _subject(model_id, weights), found)
 
     _recorder.put(write)
 
@@ -224,6 +197,7 @@ def export(choice: Choice) -> Callable[[Measured], None]:
             from pruning.history import Figures, Size, Speed
             from pruning.history import Measured as Kept
             from pruning.history.figures import confusion_of
+            from pruning.runs.about import about_recipe, removed_of
 
             size, test = costs.of_plan(plan), measured.pruned
             figures = Figures(
@@ -233,10 +207,10 @@ def export(choice: Choice) -> Callable[[Measured], None]:
                 dense_size=Size.of(costs.dense, dense_size(module)),
                 latency=Speed.of(measured.timing) if measured.timing else None,
                 sparsity=1 - size.nonzero / costs.dense.parameters,
-                removed=_removed(plan),
+                removed=removed_of(plan),
                 test_confusion=confusion_of(test, classes) if test else (),
             )
-            about = _about("export", model_id, weights, recipe, "test")
+            about = about_recipe("export", _subject(model_id, weights), recipe, "test")
             kept = history.add(about, settings=recipe.to_json(), figures=figures, same=f"export {key}")
             if test:
                 answers.keep(history.folder(kept), test)
@@ -246,47 +220,7 @@ def export(choice: Choice) -> Callable[[Measured], None]:
     return keep
 
 
-def _about(kind: str, model_id: str, weights: str, recipe: Recipe, split: str) -> About:
-    from pruning.history import About
-    from pruning.runs.about import one_of, ratio_of
+def _subject(model_id: str, weights: str) -> Subject:
+    from pruning.runs.about import Subject
 
-    rules = list(recipe.rules.values())
-    name = uploads.split_id(model_id)[0]
-    return About.model_validate(
-        {
-            "kind": kind,
-            "title": title(recipe),
-            "model": name,
-            "weights": weights,
-            "device": uploads.device_in(model_id),
-            "task": MODELS[name].task,
-            "split": split,
-            "digest": recipe.digest,
-            "criterion": one_of([rule.criterion for rule in rules]),
-            "granularity": one_of([rule.granularity for rule in rules]),
-            "ratio": ratio_of(recipe),
-            "seed": recipe.seed,
-        }
-    )
-
-
-def title(recipe: Recipe) -> str:
-    """A recipe in a few words: "L2 norm, channel, 20 to 50 %, 5 parts"."""
-    from pruning.runs.about import one_of
-
-    rules = list(recipe.rules.values())
-    low, high = (100 * end(rule.ratio for rule in rules) for end in (min, max))
-    ratio = f"{low:.3g} %" if low == high else f"{low:.3g} to {high:.3g} %"
-    how = one_of([_criterion(rule.criterion) for rule in rules]), one_of([rule.granularity for rule in rules])
-    return f"{', '.join(how)}, {ratio}, {len(rules):,} part{'s' * (len(rules) != 1)}"
-
-
-def _criterion(name: str) -> str:
-    return CRITERIA[name].label if name in CRITERIA else name
-
-
-def _removed(plan: Plan) -> dict[str, float]:
-    """Key -> share of its units or weights that go."""
-    from pruning.history.figures import MOST_KEYS
-
-    return {entry.key: 1 - entry.kept / entry.size for entry in plan.entries[:MOST_KEYS]}
+    return Subject(uploads.split_id(model_id)[0], weights, uploads.device_in(model_id))

@@ -13,6 +13,7 @@ from pruning.cli.console import Console, accuracy_text, choices_of, criterion_of
 from pruning.cli.evaluate import measured
 from pruning.cli.finetune_flags import changed, given_flags
 from pruning.cli.recipe import given_recipe, uniform_recipe
+from pruning.cli.record import record_finetune
 from pruning.device import on_device
 from pruning.groups import Structure, find_structure
 from pruning.models import LoadedModel, load_model
@@ -50,6 +51,8 @@ def run_finetune(arguments: Namespace, console: Console) -> None:
     recovered = _recover(loaded, task, settings, structure, folder, console)
     outcome, check = _finish(loaded, task, settings, structure, recovered, folder, console)
     shutil.rmtree(folder / STATE, ignore_errors=True)
+    found = outcome, check
+    record_finetune(loaded, settings, recovered, found, len(task.classes), arguments, console)
     console.data(_document(loaded, settings, recovered, outcome, check, folder))
     console.text(*_lines(loaded, recovered, outcome, check, folder))
 

@@ -110,6 +110,12 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_history(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--no-history", action="store_true", help="keep nothing of it in the history that the app compares"
+    )
+
+
 def _add_device(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--device",
@@ -183,6 +189,7 @@ def _add_scan(commands: Any) -> None:
     )
     _add_model(parser)
     _add_device(parser)
+    _add_history(parser)
     _add_method(parser)
     _add_choices(parser)
     parser.add_argument(
@@ -237,6 +244,7 @@ def _add_prune(commands: Any) -> None:
     )
     _add_model(parser)
     _add_device(parser)
+    _add_history(parser)
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--recipe", type=Path, metavar="FILE", help="what to prune, as `scan --write` makes it")
     what.add_argument(
@@ -268,6 +276,7 @@ def _add_finetune(commands: Any) -> None:
     )
     _add_model(parser)
     _add_device(parser)
+    _add_history(parser)
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--recipe", type=Path, metavar="FILE", help="what to prune, as `scan --write` makes it")
     what.add_argument(

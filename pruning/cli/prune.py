@@ -23,6 +23,7 @@ from pruning.checkpoint.text import GRADES, RESULTS
 from pruning.cli.console import Console, accuracy_text, choices_of, criterion_of, report_data, table
 from pruning.cli.evaluate import measured
 from pruning.cli.recipe import given_recipe, uniform_recipe
+from pruning.cli.record import record_prune
 from pruning.cost import CostModel
 from pruning.criteria import CRITERIA
 from pruning.device import on_device
@@ -72,6 +73,7 @@ def run_prune(arguments: Namespace, console: Console) -> None:
         )
         pruned = shrink(loaded.module, plan, loaded.example_inputs)
     result = _finish(loaded, recipe, plan, pruned, task, arguments, console)
+    record_prune(result, arguments, console)
     console.data(_document(result))
     console.text(*_lines(result))
 

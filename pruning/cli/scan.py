@@ -6,6 +6,7 @@ from argparse import Namespace
 from pathlib import Path
 
 from pruning.cli.console import Console, choices_of, criterion_of, table
+from pruning.cli.record import record_scan
 from pruning.device import on_device
 from pruning.groups import find_structure
 from pruning.models import LoadedModel, load_model
@@ -28,6 +29,7 @@ def run_scan(arguments: Namespace, console: Console) -> None:
     if arguments.write:
         _write(arguments.write, recipe)
     predicted = scan.predict(prunable)
+    record_scan(scan, loaded, arguments, console)
     console.data(
         {
             "scan": scan.model_dump(mode="json"),

@@ -169,28 +169,28 @@ def _columns(star: Any) -> dict[str, Any]:
         "star": column.ButtonColumn(
             "★", width=36, type="tertiary", on_click=star, key=_STAR_CLICK, help="Click to star or unstar."
         ),
-        "run": column.TextColumn("Run", width=235, help="Its name, or what was done."),
-        "network": column.TextColumn("Network", width=105),
-        "kind": column.TextColumn("Kind", width=118),
+        "run": column.TextColumn("Run", width=205, help="Its name, or what was done."),
+        "network": column.TextColumn("Network", width=100),
+        "kind": column.TextColumn("Kind", width=105),
         "validation": number(
             "Validation, %",
             format="%.2f",
-            width=95,
+            width=90,
             help="Accuracy measured on all validation images, which tuning has seen.",
         ),
         "test": number(
             "Test, %",
             format="%.2f",
-            width=75,
+            width=65,
             help="Accuracy measured on all test images, which chose nothing.",
         ),
-        "parameters": number("Parameters", format="localized", width=90, help=f"That are not zero. {exact}"),
-        "macs": number("MACs", format="compact", width=75, help=f"For one image. {exact}"),
-        "file": number("File, kB", format="%.1f", width=75, help="Size of the .safetensors file."),
+        "parameters": number("Parameters", format="localized", width=85, help=f"That are not zero. {exact}"),
+        "macs": number("MACs", format="compact", width=65, help=f"For one image. {exact}"),
+        "file": number("File, kB", format="%.1f", width=65, help="Size of the .safetensors file."),
         "latency": number(
             "Latency, ms", format="%.3f", width=85, help="Median time of one forward, measured."
         ),
-        "when": column.DatetimeColumn("When (UTC)", format="D MMM, HH:mm", width=105),
+        "when": column.DatetimeColumn("When (UTC)", format="D MMM, HH:mm", width=98),
         "note": column.TextColumn("Note", width="medium"),
     }
 
