@@ -21,6 +21,7 @@ FORBIDDEN = {  # part of the project -> what it must not import
 PARTS = sorted(path for part in ("pruning", "ui", "pages") for path in (ROOT / part).rglob("*.py"))
 SOURCES = [*PARTS, ROOT / "app.py"]
 LONGEST_FILE, LONGEST_FUNCTION, LONGEST_PAGE = 420, 55, 160
+ONE_FILE = {"pruning/coding/reader.py": 620}  # handed out beside a .prz: it must be whole in itself
 
 
 def name_of(path: Path) -> str:
@@ -109,7 +110,8 @@ def test_the_engine_stays_light_to_import() -> None:
 @pytest.mark.parametrize("path", SOURCES, ids=name_of)
 def test_files_and_functions_stay_short(path: Path) -> None:
     lines = len(path.read_text(encoding="utf-8").splitlines())
-    assert lines <= (LONGEST_PAGE if path.parent.name == "pages" else LONGEST_FILE)
+    longest = LONGEST_PAGE if path.parent.name == "pages" else ONE_FILE.get(name_of(path), LONGEST_FILE)
+    assert lines <= longest
     functions = [node for node in ast.walk(tree(path)) if isinstance(node, ast.FunctionDef)]
     assert not {f.name: length(f) for f in functions if length(f) > LONGEST_FUNCTION}
 
