@@ -15,6 +15,7 @@ that any program that has the (smaller) architecture can load them. In the spars
   bytes, so that the length does not depend on what is kept;
 - `pruning.masked`: JSON, parameter -> {"encoding": "plain" | "bitmap" | "elias-fano", "shape": [...]} for
   every tensor whose single weights were pruned;
+- `pruning.low_rank`: only of a network with factorised layers: JSON, a `pruning.lowrank.record.Record`;
 - `pruning.digest`: SHA-256 of the whole file with these 64 digits replaced by zeros: no byte can change
   unnoticed;
 - whatever else the caller adds under keys of its own.
@@ -58,6 +59,7 @@ class Contents:
         recipe: what was decided.
         form: of the masked tensors.
         extra: more metadata; keys of its own.
+        low_rank: JSON of what was factorised, "" if nothing was.
     """
 
     tensors: tuple[Entry, ...]
@@ -67,6 +69,7 @@ class Contents:
     recipe: Recipe
     form: Form = "dense"
     extra: Mapping[str, str] = field(default_factory=dict)
+    low_rank: str = ""
 
     def __post_init__(self) -> None:
         if self.form not in FORMS:
@@ -118,6 +121,7 @@ class Contents:
             "pruning.recipe": self.recipe.model_dump_json(),
             "pruning.keep": json.dumps(keep, separators=(",", ":")),
             "pruning.masked": json.dumps(masked, separators=(",", ":")),
+            **({"pruning.low_rank": self.low_rank} if self.low_rank else {}),
             "pruning.digest": NO_DIGEST,
             **self.extra,
         }

@@ -16,6 +16,7 @@ from pruning.checkpoint.stored import Stored, read_stored
 from pruning.checkpoint.text import and_more, quoted, shape_text
 from pruning.groups import Choices, Structure, find_structure
 from pruning.layers import duplicate
+from pruning.lowrank.record import products, shapes_before, unfilled
 from pruning.masks import named_tensors, survivors
 from pruning.recipe import Recipe
 
@@ -70,11 +71,19 @@ def load_checkpoint(
         raise ValueError("The file is not a .safetensors checkpoint, by its first bytes.")
     stored = read_stored(data, *read_container(data))
     dense = _architecture(stored.architecture) if module is None else duplicate(module)
-    fitted = _fitted(dense, stored, example_inputs)
+    shapes, late = stored.shapes(), stored.factorised_last
+    if late:
+        shapes = shapes_before(late, shapes)
+    elif stored.low_rank:
+        dense = unfilled(dense, stored.low_rank)
+    fitted = _fitted(dense, stored, shapes, example_inputs)
     state, masks = stored.tensors()
     check_finite(state)
-    _check_kinds(fitted.module, state)
-    pruned = fitted.settled(state)
+    whole = products(late, state) if late else state
+    _check_kinds(fitted.module, whole)
+    pruned = fitted.settled(whole)
+    if late:
+        pruned = unfilled(pruned, late)
     pruned.load_state_dict(state, strict=True, assign=True)
     weights = {name.removesuffix(".weight"): mask for name, mask in masks.items()}
     return LoadedCheckpoint(
@@ -119,12 +128,16 @@ class _Fitted:
         return shrink_masked(masked, self.structure, self.keep, self.inputs)
 
 
-def _fitted(dense: nn.Module, stored: Stored, example_inputs: tuple[Tensor, ...] | None) -> _Fitted:
-    """The architecture with exactly the shapes of the file's tensors, sliced if need be.
+def _fitted(
+    dense: nn.Module,
+    stored: Stored,
+    shapes: Mapping[str, tuple[int, ...]],
+    example_inputs: tuple[Tensor, ...] | None,
+) -> _Fitted:
+    """The architecture with exactly these shapes of its tensors, sliced if need be.
 
     Shapes are compared before a packed tensor is unpacked: the file cannot claim more than the network has.
     """
-    shapes = stored.shapes()
     structure = None
     choices = stored.recipe.choices
     if stored.dropped:

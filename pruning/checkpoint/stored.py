@@ -27,6 +27,7 @@ from pruning.checkpoint.layout import (
 )
 from pruning.checkpoint.sparse import ENCODINGS, Encoding, decode_positions, scatter
 from pruning.checkpoint.text import quoted, shape_text
+from pruning.lowrank.record import Record
 from pruning.recipe import Recipe
 
 # A mask of a huge tensor can be tiny in the file. Where no architecture says how large the tensor may be,
@@ -52,6 +53,7 @@ class Stored:
         masked: parameter -> how it is stored.
         recipe, architecture, form, extra: as they were saved.
         file_bytes: size of the file.
+        low_rank: which layers were factorised, if any.
     """
 
     raw: Mapping[str, Tensor]
@@ -62,6 +64,12 @@ class Stored:
     form: Form
     extra: Mapping[str, str]
     file_bytes: int
+    low_rank: Record | None = None
+
+    @property
+    def factorised_last(self) -> Record | None:
+        """Which layers were factorised when the network had been pruned."""
+        return self.low_rank if self.low_rank and self.low_rank.after_pruning else None
 
     @property
     def dropped(self) -> list[str]:
@@ -161,6 +169,7 @@ def read_stored(data: bytes | bytearray, raw: Mapping[str, Tensor], metadata: Ma
         form=cast(Form, form),
         extra={key: text for key, text in metadata.items() if not key.startswith(OURS) and key != "format"},
         file_bytes=len(data),
+        low_rank=Record.from_json(metadata["pruning.low_rank"]) if "pruning.low_rank" in metadata else None,
     )
 
 

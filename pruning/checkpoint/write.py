@@ -19,6 +19,8 @@ from pruning.checkpoint.read import check_finite
 from pruning.checkpoint.sparse import encode_positions
 from pruning.checkpoint.text import quoted, shape_text
 from pruning.layers import inside
+from pruning.lowrank.geometry import PARTS
+from pruning.lowrank.record import Record, record_of, shapes_before
 from pruning.masks import cut, survivors
 from pruning.recipe import Recipe
 
@@ -124,7 +126,10 @@ def describe(
         module, plan, recipe, form, extra: as for `save_checkpoint`.
         masks: of `weight_masks`.
     """
-    _check_shapes(module, plan)
+    record = record_of(module)
+    if record is not None:
+        record = record.model_copy(update={"after_pruning": not record.known_to(plan.structure.shapes)})
+    _check_shapes(module, plan, record)
     if {key for key, keep in switches(recipe).items() if not keep} != {block.id for block in plan.blocks}:
         raise ValueError("The recipe drops other layers than the plan; save the recipe that made it.")
     return Contents(
@@ -138,6 +143,7 @@ def describe(
         recipe=recipe,
         form=form,
         extra=dict(extra or {}),
+        low_rank=record.model_dump_json() if record else "",
     )
 
 
@@ -185,6 +191,8 @@ def weight_masks(state: Mapping[str, Tensor], plan: Plan) -> dict[str, Tensor]:
     masks: dict[str, Tensor] = {}
     for layer, dense_mask in plan.weights.items():
         name = f"{layer}.weight"
+        if name not in state and f"{layer}.{PARTS[0]}.weight" in state:
+            continue  # factorised after pruning: its zeros are gone
         if name not in state:
             raise ValueError(f"The plan prunes {quoted(name)}, which this network does not have.")
         mask = dense_mask.cpu()
@@ -204,11 +212,16 @@ def weight_masks(state: Mapping[str, Tensor], plan: Plan) -> dict[str, Tensor]:
     return masks
 
 
-def _check_shapes(module: nn.Module, plan: Plan) -> None:
-    """The network must have the plan's shapes, or all its dense ones: masked, but no channels removed."""
+def _check_shapes(module: nn.Module, plan: Plan, record: Record | None) -> None:
+    """The network must have the plan's shapes, or all its dense ones: masked, but no channels removed.
+
+    What was factorised after that is looked at as it was before.
+    """
     dropped = [block.id for block in plan.blocks]
     kept = {key: int(keep.sum()) for key, keep in plan.channels.items()}
     found = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
+    if record is not None and record.after_pruning:
+        found = shapes_before(record, found)
     dense = {name: plan.structure.shapes.get(name, shape) for name, shape in found.items()}
     if found not in (
         pruned_shapes(dense, plan.structure, {}, dropped),
