@@ -47,7 +47,9 @@ by a fixed width: Chow and Robbins 1965, Annals of Mathematical Statistics 36.
 
 **Exact**: all images for each point, and the loss as well."""
 T = TypeVar("T", bound=str)
-MACS_PER_S = 1e10  # of a laptop's processor on small networks, for a first guess only
+# For a first guess only: what scans of the built-in networks came to on two cores (benchmarks/scan.py),
+# counted as if each point were a whole evaluation, and the time before the first point.
+MACS_PER_S, BEGIN_S = 1e11, 1.0
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,8 @@ class Choice:
     def guess_s(self, known: int = 0) -> float:
         """Seconds that the scan may take, a guess from the network's MACs, less `known` points."""
         points = len(cache.keys(self.model_id, self.granularity, self.choices)) * len(self.ratios) - known
-        return cache.cost_model(self.model_id).dense.macs * self.images * max(0, points) / MACS_PER_S
+        macs = cache.cost_model(self.model_id).dense.macs * self.images * max(0, points)
+        return BEGIN_S + macs / MACS_PER_S
 
     @property
     def images(self) -> float:

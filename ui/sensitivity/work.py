@@ -12,7 +12,7 @@ from ui import cache, record, scans
 from ui.jobs import Job
 from ui.sensitivity.choice import Choice
 
-AUTO_S = 45.0  # a scan that is guessed to take no longer starts by itself
+AUTO_S = 6.0  # a scan that is guessed to take no longer starts by itself
 SAVE_S = 5.0  # how often a scan under way is written to disk
 POINT_S = {"Quick": 0.15, "Careful": 0.5, "Thorough": 1.5}  # seconds of measuring for one point of time
 
