@@ -6,6 +6,7 @@ from pruning.checkpoint.code import loading_code, program_code
 from pruning.checkpoint.layout import FORMS, Form
 from pruning.checkpoint.load import LoadedCheckpoint, load_checkpoint
 from pruning.checkpoint.program import program_bytes, program_of, save_program
+from pruning.checkpoint.prz import prz_bytes, save_prz
 from pruning.checkpoint.read import check_state_dict, read_state_dict
 from pruning.checkpoint.size import SizeModel, checkpoint_size, dense_size
 from pruning.checkpoint.write import checkpoint_bytes, save_checkpoint
@@ -28,8 +29,10 @@ __all__ = [
     "program_bytes",
     "program_code",
     "program_of",
+    "prz_bytes",
     "read_state_dict",
     "save_checkpoint",
     "save_program",
+    "save_prz",
     "self_check",
 ]

@@ -198,7 +198,7 @@ def _run_elsewhere(source: Path | str | bytes, inputs: Tensor, batch_size: int) 
     from safetensors.torch import load_file, save_file
 
     with tempfile.TemporaryDirectory(prefix="pruning-check-") as folder:
-        file = Path(folder) / "exported.safetensors"
+        file = Path(folder) / "exported"
         file.write_bytes(source if isinstance(source, bytes) else Path(source).read_bytes())
         save_file({"inputs": inputs.contiguous()}, Path(folder) / "inputs.safetensors")
         run_fresh("pruning.checkpoint.fresh", folder, str(batch_size), str(torch.get_num_threads()))

@@ -1,6 +1,6 @@
 """`python -m pruning.checkpoint.fresh_program FOLDER THREADS`: a checkpoint as a `.pt2` program.
 
-Loads FOLDER/exported.safetensors, which must be of a built-in architecture, and writes FOLDER/network.pt2.
+Loads FOLDER/exported, which must be of a built-in architecture, and writes FOLDER/network.pt2.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def main(folder: Path, threads: int) -> None:
     """Write the program, or say in one sentence why there is none."""
     torch.set_num_threads(threads)
     try:
-        loaded = load_checkpoint(folder / "exported.safetensors")
+        loaded = load_checkpoint(folder / "exported")
         save_program(folder / "network.pt2", loaded.module, example_inputs(MODELS[loaded.architecture]))
     except ValueError as error:
         print(error, file=sys.stderr)

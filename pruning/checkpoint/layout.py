@@ -8,7 +8,7 @@ that any program that has the (smaller) architecture can load them. In the spars
 - `format`: "pt", as other tools of the ecosystem expect;
 - `pruning.version`: of this layout, "1";
 - `pruning.architecture`: `module.architecture`, a name in `pruning.MODELS` or "";
-- `pruning.form`: "dense" or "sparse";
+- `pruning.form`: "dense" or "sparse" (or "prz", which is another container: `pruning.checkpoint.prz`);
 - `pruning.recipe`: the recipe's JSON;
 - `pruning.keep`: JSON, group id -> {"size": n, "kept": hexadecimal digits, first unit in the highest bit},
   and block id -> the same with size 1 for each rule of granularity "layer"; padded with zero bits to whole
@@ -37,7 +37,7 @@ from pruning.checkpoint.container import Entry, header_bytes, ordered
 from pruning.checkpoint.sparse import Encoding, best_encoding, positions_bytes
 from pruning.recipe import Recipe
 
-Form = Literal["dense", "sparse"]
+Form = Literal["dense", "sparse", "prz"]
 FORMS: tuple[Form, ...] = get_args(Form)
 
 VERSION = "1"
@@ -85,7 +85,7 @@ class Contents:
     @cached_property
     def encodings(self) -> dict[str, Encoding]:
         """Parameter -> how its kept weights are stored, for every masked one."""
-        if self.form == "dense":
+        if self.form != "sparse":
             return dict.fromkeys(self.masked, "plain")
         return {
             entry.name: best_encoding(prod(entry.shape), self.masked[entry.name], entry.dtype.itemsize)
@@ -108,13 +108,13 @@ class Contents:
             stored.append(Entry(entry.name + POSITIONS, torch.uint8, (position_bytes,)))
         return ordered(stored)
 
-    def header(self) -> bytes:
-        """The file up to its first tensor, the digest still blank."""
+    @property
+    def metadata(self) -> dict[str, str]:
+        """All that the file says of itself, but for the digest and what the caller adds."""
         shapes = {entry.name: list(entry.shape) for entry in self.tensors if entry.name in self.masked}
         masked = {name: {"encoding": self.encodings[name], "shape": shape} for name, shape in shapes.items()}
         keep = {key: {"size": size, "kept": digits} for key, (size, digits) in self.groups.items()}
-        metadata = {
-            "format": "pt",
+        return {
             "pruning.version": VERSION,
             "pruning.architecture": self.architecture,
             "pruning.form": self.form,
@@ -122,14 +122,22 @@ class Contents:
             "pruning.keep": json.dumps(keep, separators=(",", ":")),
             "pruning.masked": json.dumps(masked, separators=(",", ":")),
             **({"pruning.low_rank": self.low_rank} if self.low_rank else {}),
-            "pruning.digest": NO_DIGEST,
-            **self.extra,
         }
+
+    def header(self) -> bytes:
+        """The file up to its first tensor, the digest still blank."""
+        metadata = {"format": "pt", **self.metadata, "pruning.digest": NO_DIGEST, **self.extra}
         return header_bytes(self.entries, metadata)
 
     @property
     def size(self) -> int:
-        """The file's size in bytes, exact."""
+        """The file's size in bytes, exact.
+
+        Raises:
+            ValueError: for a .prz, whose size depends on the weights themselves.
+        """
+        if self.form == "prz":
+            raise ValueError("The size of a .prz is known once it is written; write it with prz_bytes.")
         return len(self.header()) + sum(entry.nbytes for entry in self.entries)
 
 

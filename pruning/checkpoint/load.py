@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from pruning.blocks import drop_blocks, find_blocks, without_blocks
 from pruning.checkpoint.container import read_container
 from pruning.checkpoint.layout import Form
+from pruning.checkpoint.prz import is_prz, read_prz
 from pruning.checkpoint.read import MAX_BYTES, Source, check_finite, read_bytes
 from pruning.checkpoint.stored import Stored, read_stored
 from pruning.checkpoint.text import and_more, quoted, shape_text
@@ -53,7 +54,7 @@ def load_checkpoint(
     *,
     max_bytes: int = MAX_BYTES,
 ) -> LoadedCheckpoint:
-    """Load a file of `save_checkpoint`; the network computes bit for bit what the saved one did.
+    """Load a file of `save_checkpoint` or `save_prz`: the network computes bit for bit what was saved.
 
     Args:
         source: a path, the file's bytes, or an open binary file.
@@ -67,9 +68,7 @@ def load_checkpoint(
         ValueError: one sentence: not a checkpoint, damaged, changed, or of another architecture.
     """
     data = read_bytes(source, max_bytes)
-    if data[8:9] != b"{":
-        raise ValueError("The file is not a .safetensors checkpoint, by its first bytes.")
-    stored = read_stored(data, *read_container(data))
+    stored = _stored(data)
     dense = _architecture(stored.architecture) if module is None else duplicate(module)
     shapes, late = stored.shapes(), stored.factorised_last
     if late:
@@ -95,6 +94,15 @@ def load_checkpoint(
         extra=dict(stored.extra),
         file_bytes=stored.file_bytes,
     )
+
+
+def _stored(data: bytes | bytearray) -> Stored:
+    """A checkpoint taken apart, whichever file it is."""
+    if is_prz(data):
+        return read_prz(data)
+    if data[8:9] != b"{":
+        raise ValueError("The file is neither a .safetensors nor a .prz checkpoint, by its first bytes.")
+    return read_stored(data, *read_container(data))
 
 
 def _architecture(name: str) -> nn.Module:

@@ -73,7 +73,7 @@ def program_of(checkpoint: bytes, stop: threading.Event | None = None) -> bytes:
         ValueError: as `program_bytes` and `load_checkpoint`; and if it was stopped.
     """
     with tempfile.TemporaryDirectory(prefix="pruning-program-") as folder:
-        (Path(folder) / "exported.safetensors").write_bytes(checkpoint)
+        (Path(folder) / "exported").write_bytes(checkpoint)
         run_fresh("pruning.checkpoint.fresh_program", folder, str(torch.get_num_threads()), stop=stop)
         return (Path(folder) / "network.pt2").read_bytes()
 

@@ -1,4 +1,4 @@
-"""Read a state dict that somebody uploads: `.safetensors` or `.pt`, any content, hostile ones included."""
+"""Read a state dict that somebody uploads: `.safetensors`, `.prz` or `.pt`, whatever is in it."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from pruning.checkpoint.container import read_container
 from pruning.checkpoint.pickled import ZIP_MAGIC, read_pickled
 from pruning.checkpoint.stored import is_ours, read_stored
 from pruning.checkpoint.text import and_more, quoted, shape_text, size_text
+from pruning.coding import MAGIC
 
 MAX_BYTES = 2**30
 MAX_SHARING = 4  # tied weights are saved once and listed several times
@@ -157,6 +158,10 @@ def _tensors(data: bytes | bytearray, max_bytes: int) -> dict[str, Tensor]:
     """The file's tensors by what its first bytes say it is."""
     if data[:4] == ZIP_MAGIC:
         return _plain_tensors(_unwrapped(read_pickled(data)), len(data))
+    if data[: len(MAGIC)] == MAGIC:
+        from pruning.checkpoint.prz import prz_tensors
+
+        return _some(prz_tensors(data, max_bytes))
     if data[8:9] == b"{":
         return _saved_tensors(data, max_bytes)
     if data[:1] == b"\x80":
@@ -166,7 +171,7 @@ def _tensors(data: bytes | bytearray, max_bytes: int) -> dict[str, Tensor]:
         )
     if len(data) < 10:
         raise ValueError(f"The file is cut off: {len(data)} bytes are too few for any tensor.")
-    raise ValueError("The file is neither a .safetensors nor a .pt file, by its first bytes.")
+    raise ValueError("The file is neither a .safetensors nor a .prz nor a .pt file, by its first bytes.")
 
 
 def _saved_tensors(data: bytes | bytearray, max_bytes: int) -> dict[str, Tensor]:
@@ -175,6 +180,10 @@ def _saved_tensors(data: bytes | bytearray, max_bytes: int) -> dict[str, Tensor]
         stored = read_stored(data, tensors, metadata)
         stored.check_claims(max_bytes)
         tensors = stored.tensors()[0]
+    return _some(tensors)
+
+
+def _some(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     if not tensors:
         raise ValueError("The file holds no tensors.")
     return tensors

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any, cast
@@ -14,7 +14,6 @@ import torch
 from torch import Tensor
 
 from pruning.checkpoint.layout import (
-    FORMS,
     OURS,
     POSITIONS,
     VALUES,
@@ -48,12 +47,13 @@ class Stored:
     """A checkpoint taken apart; the masked tensors are not decoded yet.
 
     Args:
-        raw: the tensors as they lie in the file.
+        raw: the tensors as they lie in the file; of a coded file only their shapes and dtypes.
         keep: group id -> (size,) bool, block id -> (1,) bool.
         masked: parameter -> how it is stored.
         recipe, architecture, form, extra: as they were saved.
         file_bytes: size of the file.
         low_rank: which layers were factorised, if any.
+        decode: gives the tensors of a coded file.
     """
 
     raw: Mapping[str, Tensor]
@@ -65,6 +65,7 @@ class Stored:
     extra: Mapping[str, str]
     file_bytes: int
     low_rank: Record | None = None
+    decode: Callable[[], dict[str, Tensor]] | None = None
 
     @property
     def factorised_last(self) -> Record | None:
@@ -96,7 +97,8 @@ class Stored:
             ValueError: if a packed tensor cannot be unpacked.
         """
         hidden = {name + end for name in self._packed() for end in (VALUES, POSITIONS)}
-        state = {name: tensor for name, tensor in self.raw.items() if name not in hidden}
+        raw = self.decode() if self.decode else self.raw
+        state = {name: tensor for name, tensor in raw.items() if name not in hidden}
         masks: dict[str, Tensor] = {}
         for name, how in self.masked.items():
             if how.encoding == "plain":
@@ -151,11 +153,31 @@ def read_stored(data: bytes | bytearray, raw: Mapping[str, Tensor], metadata: Ma
     place = digest_place(data)
     if place is None or bytes(data[place : place + 64]) != digest(data, place).encode():
         raise ValueError("The file's digest does not match: it is damaged or was changed after it was saved.")
+    return taken_apart(metadata, raw, forms=("dense", "sparse"), file_bytes=len(data))
+
+
+def taken_apart(
+    metadata: Mapping[str, str],
+    raw: Mapping[str, Tensor],
+    *,
+    forms: Sequence[Form],
+    file_bytes: int,
+    decode: Callable[[], dict[str, Tensor]] | None = None,
+) -> Stored:
+    """Every field of the metadata, checked.
+
+    Args:
+        metadata: of the file.
+        raw, file_bytes, decode: as in `Stored`.
+        forms: that the file may have.
+    Raises:
+        ValueError: one sentence: of another version, inconsistent.
+    """
     version = metadata.get("pruning.version", "")
     if version != VERSION:
         raise ValueError(f"The file is of version {quoted(version)}; this program reads version {VERSION}.")
     form = metadata.get("pruning.form", "")
-    if form not in FORMS:
+    if form not in forms:
         raise ValueError(f"The file is of the unknown form {quoted(form)}.")
     recipe = Recipe.from_json(metadata.get("pruning.recipe", ""))
     keep = {key: _keep(key, record) for key, record in _table(metadata, "keep").items()}
@@ -168,8 +190,9 @@ def read_stored(data: bytes | bytearray, raw: Mapping[str, Tensor], metadata: Ma
         architecture=metadata.get("pruning.architecture", ""),
         form=cast(Form, form),
         extra={key: text for key, text in metadata.items() if not key.startswith(OURS) and key != "format"},
-        file_bytes=len(data),
+        file_bytes=file_bytes,
         low_rank=Record.from_json(metadata["pruning.low_rank"]) if "pruning.low_rank" in metadata else None,
+        decode=decode,
     )
 
 

@@ -38,7 +38,7 @@ def save_checkpoint(
     form: Form = "dense",
     extra: Mapping[str, str] | None = None,
 ) -> Path:
-    """Write a pruned network as one .safetensors file, whole or not at all.
+    """Write a pruned network as one file, whole or not at all.
 
     Args:
         path: of the file; its folder must exist. An existing file is replaced.
@@ -46,7 +46,9 @@ def save_checkpoint(
         plan: what was removed.
         recipe: what was decided.
         form: of tensors whose single weights were pruned: "dense" keeps the zeros, "sparse" stores only the
-            kept weights and their positions. All other tensors are the same in both.
+            kept weights and their positions. All other tensors are the same in both. These are .safetensors
+            files; "prz" codes all tensors into a .prz, which is the smallest and needs this project or its
+            reader (`save_prz` with its own settings).
         extra: metadata of your own, for instance the measured accuracy.
     Returns:
         The path.
@@ -90,6 +92,10 @@ def checkpoint_bytes(
     Raises:
         ValueError: as `save_checkpoint`.
     """
+    if form == "prz":
+        from pruning.checkpoint.prz import prz_bytes
+
+        return prz_bytes(module, plan, recipe, extra=extra)
     state = {name: tensor.cpu() for name, tensor in module.state_dict().items()}
     check_finite(state)
     masks = weight_masks(state, plan)

@@ -88,7 +88,8 @@ def test_the_code_that_is_handed_out_runs_in_a_fresh_process(checkpoint, tmp_pat
 
 def test_a_fresh_process_says_in_one_sentence_what_is_wrong(checkpoint):
     with pytest.raises(
-        ValueError, match=r"^The file is not a \.safetensors checkpoint, by its first bytes\.$"
+        ValueError,
+        match=r"^The file is neither a \.safetensors nor a \.prz checkpoint, by its first bytes\.$",
     ):
         program_of(b"0123456789" + checkpoint)
 
