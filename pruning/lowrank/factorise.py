@@ -45,7 +45,7 @@ def factorise(
     copy, splits, roots = duplicate(module), {}, roots or {}
     for name, rank in ranks.items():
         wanted = method if isinstance(method, str) else method[name]
-        split = Split(method=_chosen(module, name, wanted), ranks=_tuple(rank))
+        split = Split(method=_chosen(module, name, wanted), ranks=_ranks(name, rank))
         layer = fitting(module, name, split)
         copy.set_submodule(name, factors_of(layer, split.method, split.ranks, roots.get(name)))
         splits[name] = split
@@ -81,5 +81,8 @@ def _chosen(module: nn.Module, name: str, wanted: str) -> str:
         return wanted
 
 
-def _tuple(rank: int | tuple[int, ...]) -> Ranks:
-    return (rank,) if isinstance(rank, int) else tuple(rank)
+def _ranks(name: str, rank: int | tuple[int, ...]) -> Ranks:
+    ranks = (rank,) if isinstance(rank, int) else tuple(rank)
+    if len(ranks) not in (1, 2) or any(type(each) is not int or each < 1 for each in ranks):
+        raise ValueError(f"The rank of {name!r} must be one or two whole numbers from 1 on, not {rank}.")
+    return ranks

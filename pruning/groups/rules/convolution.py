@@ -55,14 +55,16 @@ def convolution(tracer: Tracer, call: Call) -> Value:
 
 def _passing(call: Call, weight: Value) -> list[bool]:
     """Which dimensions of space a kernel of one entry leaves as they are."""
+    sizes = weight.shape[2:]
+
+    def each(name: str) -> list[int]:
+        given = list(call.args[name])
+        return given * len(sizes) if len(given) == 1 else given  # padding "valid" comes as one 0 for all
+
     return [
         size == 1 and stride == 1 and padding == 0 and more == 0
         for size, stride, padding, more in zip(
-            weight.shape[2:],
-            call.args["stride"],
-            call.args["padding"],
-            call.args["output_padding"],
-            strict=True,
+            sizes, each("stride"), each("padding"), each("output_padding"), strict=True
         )
     ]
 
