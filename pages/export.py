@@ -27,4 +27,4 @@ with shell.errors_here():
     shell.section("Download")
     texts = files.texts(session, export, choice, found)
     view.downloads(export, texts, found)
-    view.previews(texts, found)
+    view.previews(export, texts, found)

@@ -30,7 +30,7 @@ PAGES = {  # file in pages/ -> title; no icons: Streamlit fetches a page's icon 
     "export": "Export",
     "explain": "Explain",
 }
-UPLOAD_TYPES = ["safetensors", "pt", "pth", "bin"]
+UPLOAD_TYPES = ["safetensors", "prz", "pt", "pth", "bin"]
 UPLOAD_MEGABYTES = 256
 
 
@@ -189,8 +189,8 @@ def _choose_weights(session: state.Session) -> None:
     title = f"Own weights {session.weights[:6]}" if session.weights else "Built-in weights"
     with st.popover(title, icon=":material/upload_file:", width="content"):
         st.markdown(
-            f"Weights of your own for **{MODELS[session.model].label}**: a `.safetensors` file, or a state "
-            "dict saved with `torch.save`. Pickled code is never run."
+            f"Weights of your own for **{MODELS[session.model].label}**: a `.safetensors` or `.prz` file, "
+            "or a state dict saved with `torch.save`. Pickled code is never run."
         )
         st.file_uploader(
             "Weights file",

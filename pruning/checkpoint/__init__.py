@@ -2,8 +2,8 @@
 
 from pruning.checkpoint.card import Side, model_card
 from pruning.checkpoint.check import SelfCheck, check_batches, self_check
-from pruning.checkpoint.code import loading_code, program_code
-from pruning.checkpoint.layout import FORMS, Form
+from pruning.checkpoint.code import loading_code, program_code, reader_code
+from pruning.checkpoint.layout import FORMS, Form, ending_of
 from pruning.checkpoint.load import LoadedCheckpoint, load_checkpoint
 from pruning.checkpoint.program import program_bytes, program_of, save_program
 from pruning.checkpoint.prz import prz_bytes, save_prz
@@ -23,6 +23,7 @@ __all__ = [
     "checkpoint_bytes",
     "checkpoint_size",
     "dense_size",
+    "ending_of",
     "load_checkpoint",
     "loading_code",
     "model_card",
@@ -31,6 +32,7 @@ __all__ = [
     "program_of",
     "prz_bytes",
     "read_state_dict",
+    "reader_code",
     "save_checkpoint",
     "save_program",
     "save_prz",

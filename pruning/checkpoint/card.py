@@ -28,7 +28,7 @@ class Side:
 
     Args:
         cost: counted exactly.
-        file_bytes: size of its .safetensors file.
+        file_bytes: size of its file.
         report: accuracy, measured on test images; None if there was no data.
     """
 
@@ -179,8 +179,14 @@ def _how_to_run(file_name: str) -> str:
 
 def _how_to_load(file_name: str) -> str:
     name = PurePath(file_name).name
-    return (
-        f"~~~~python\nimport pruning\n\nnetwork = pruning.load_checkpoint({name!r}).module\n~~~~\n\n"
+    code = f"~~~~python\nimport pruning\n\nnetwork = pruning.load_checkpoint({name!r}).module\n~~~~\n\n"
+    if name.endswith(".prz"):
+        return code + (
+            "The file is a .prz: its tensors are coded, without loss, in as few bytes as possible. The "
+            "reader that goes with it needs Python and numpy alone, and describes the format: run with the "
+            "file's name, it writes all tensors into a .npz."
+        )
+    return code + (
         "The file is a plain .safetensors: its tensors carry the names of the network's own state dict in "
         "the pruned shapes (masked tensors of the sparse form excepted), so other programs can read them too."
     )

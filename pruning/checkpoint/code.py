@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from string import Template
 
 _CODE = Template('''"""Load the pruned $architecture.
@@ -30,6 +31,13 @@ _PROGRAM = Template("""import torch
 
 network = torch.export.load($file_name).module()
 """)
+
+
+def reader_code() -> str:
+    """The Python that decodes a .prz with numpy alone, to be handed out beside one."""
+    from pruning.coding import reader
+
+    return Path(str(reader.__file__)).read_text(encoding="utf-8")
 
 
 def program_code(file_name: str) -> str:

@@ -141,6 +141,11 @@ class Contents:
         return len(self.header()) + sum(entry.nbytes for entry in self.entries)
 
 
+def ending_of(form: Form) -> str:
+    """How the name of a file of this form ends."""
+    return ".prz" if form == "prz" else ".safetensors"
+
+
 def digits_of(size: int) -> int:
     """How many hexadecimal digits the units of a group take, whatever is kept."""
     return 2 * ((size + 7) // 8)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn, get_args
 
+from pruning.checkpoint import FORMS
 from pruning.cli.console import Console
 from pruning.cli.evaluate import run_evaluate
 from pruning.cli.finetune import run_finetune
@@ -260,9 +261,10 @@ def _add_prune(commands: Any) -> None:
     )
     parser.add_argument(
         "--form",
-        choices=("dense", "sparse"),
+        choices=FORMS,
         default="dense",
-        help="how masked weights are stored: dense, zeros included, or sparse (default: %(default)s)",
+        help="of the file: dense or sparse, a .safetensors with masked weights as zeros or left out; or prz, "
+        "all tensors coded without loss in as few bytes as possible, with its reader (default: %(default)s)",
     )
 
 

@@ -13,8 +13,10 @@ from pruning.checkpoint import (
     SelfCheck,
     Side,
     dense_size,
+    ending_of,
     loading_code,
     model_card,
+    reader_code,
     save_checkpoint,
     save_program,
     self_check,
@@ -101,9 +103,8 @@ def _finish(
     """Write the network, measure it, check the file, write what goes with it."""
     folder: Path = arguments.out
     folder.mkdir(parents=True, exist_ok=True)
-    file = save_checkpoint(
-        folder / f"{loaded.name}-pruned.safetensors", pruned, plan, recipe, form=arguments.form
-    )
+    name = f"{loaded.name}-pruned{ending_of(arguments.form)}"
+    file = save_checkpoint(folder / name, pruned, plan, recipe, form=arguments.form)
     program, no_program = _program(folder, loaded, pruned, console) if arguments.pt2 else (None, "")
     dense_report = _report(loaded.module, task, "dense", console)
     pruned_report = _report(pruned, task, "pruned", console)
@@ -169,6 +170,8 @@ def _with_texts(result: Result, folder: Path) -> Result:
             data=f"Data: {spec.label} ({spec.source}).",
         ),
     }
+    if result.file.suffix == ending_of("prz"):
+        texts["reader.py"] = reader_code()
     for name, text in texts.items():
         (folder / name).write_text(text, encoding="utf-8")
         result.written.append(folder / name)

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import io
+import os
+import shlex
+import subprocess
+import sys
 import threading
 import time
+import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from opened import Open, session_of, wait
 
 from pruning import Recipe, Timing
-from ui import cache, latencies
-from ui.export import work
+from ui import cache, latencies, shell
+from ui.export import files, work
 from ui.jobs import Job
 
+ROOT = Path(__file__).parents[2]
 PROGRAM = b"a program, which takes torch.export seconds to write"
 
 
@@ -225,6 +233,71 @@ def test_single_weights_offer_a_compact_form(open_page: Open) -> None:
     wait(app)
     assert metric(app, "File").value != compact
     assert any("360 of 360 predictions the same" in found.value for found in app.success)
+
+
+def test_a_prz_is_offered_for_any_network_with_its_size_on_disk(open_page: Open, tmp_path: Path) -> None:
+    app = wait(open_page("export", model="digits-mlp"))
+    choice = app.segmented_control(key="export-form-whole")
+    assert [option.partition(" ")[0] for option in choice.options] == ["Dense", ".prz"]
+    assert choice.value == "dense"
+    choice.set_value("prz").run()
+    wait(app)
+    assert not app.error
+    session = session_of(app)
+    data = cache.exported(session.model_id, session.recipe, "prz")
+    (tmp_path / "network.prz").write_bytes(data)
+    size = shell.size((tmp_path / "network.prz").stat().st_size)
+    assert metric(app, "File").value == size
+    assert f".prz · {size}" in app.segmented_control(key="export-form-whole").options
+    assert download(app, "Network").label == f"Network .prz · {size}"
+    assert not download(app, "Reader").disabled
+    assert any("360 of 360 predictions the same, outputs identical" in found.value for found in app.success)
+    assert any("The file is a .prz" in code.value for code in app.code), "the card says what it is"
+    button(app, "Check again").click().run()
+    wait(app)
+    assert any("loaded in a fresh Python process" in found.value for found in app.success)
+
+
+def test_shared_weights_and_recipes_of_both_kinds_in_turns(open_page: Open) -> None:
+    """The form that was chosen for masked weights is none for a network without; neither is an error."""
+    app = open_page("export", model="digits-mlp")
+    session_of(app).set(granularity="weight")
+    session_of(app).set_ratios({"hidden.fc1": 0.9})
+    app.run()
+    sizes = dict(reversed(option.split(" · ")) for option in app.segmented_control(key="export-form").options)
+    assert list(sizes.values()) == ["Dense", "Sparse", ".prz"]
+    assert app.segmented_control(key="export-form").value == "sparse"
+    session_of(app).undo()
+    session_of(app).undo()
+    wait(app.run())
+    assert not app.exception
+    assert app.segmented_control(key="export-form-whole").value == "dense"
+
+
+def test_what_is_handed_out_with_a_prz_runs(open_page: Open, tmp_path: Path) -> None:
+    """The archive unpacked in a folder of its own: loader and reader in fresh processes."""
+    app = wait(open_page("export", model="digits-mlp"))
+    app.segmented_control(key="export-form-whole").set_value("prz").run()
+    wait(app)
+    session = session_of(app)
+    choice = work.Choice(session.model_id, session.recipe, "prz")
+    export = files.write(session, choice)
+    texts = files.texts(session, export, choice, work.find(choice))
+    assert any(code.value.strip() == texts["-load.py"].strip() for code in app.code)
+    assert any(code.value == files.reader_command(export) for code in app.code)
+    _, packed = files.archive(export, texts, None)
+    with zipfile.ZipFile(io.BytesIO(packed)) as archive:
+        archive.extractall(tmp_path)
+    options: dict[str, Any] = {"cwd": tmp_path, "capture_output": True, "text": True, "check": True}
+    loader = [sys.executable, f"{export.stem}-load.py"]
+    done = subprocess.run(loader, env={**os.environ, "PYTHONPATH": str(ROOT)}, **options)
+    assert "predicted class: [" in done.stdout
+    _, reader, name = shlex.split(files.reader_command(export))
+    subprocess.run([sys.executable, "-I", reader, name], **options)
+    wanted = cache.model(session.model_id).module.state_dict()
+    with np.load(tmp_path / f"{export.stem}.npz") as found:
+        assert list(found) == list(wanted)
+        assert all(found[name].tobytes() == tensor.numpy().tobytes() for name, tensor in wanted.items())
 
 
 def test_without_its_data_a_network_is_exported_all_the_same(

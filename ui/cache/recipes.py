@@ -60,7 +60,7 @@ def exported(model_id: str, recipe: pruning.Recipe, form: Form) -> bytes:
     return _exported(model_id, recipe.digest, form, recipe)
 
 
-@kept(4)
+@kept(8)
 def _exported(model_id: str, digest: str, form: Form, _recipe: pruning.Recipe) -> bytes:
     small = _pruned(model_id, digest, _recipe)
     return checkpoint_bytes(small, plan(model_id, _recipe), _recipe, form=form)

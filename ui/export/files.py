@@ -8,12 +8,21 @@ import zipfile
 from dataclasses import dataclass
 
 from pruning import Cost, is_graph
-from pruning.checkpoint import Side, dense_size, loading_code, model_card, program_code
+from pruning.checkpoint import (
+    Side,
+    dense_size,
+    ending_of,
+    loading_code,
+    model_card,
+    program_code,
+    reader_code,
+)
 from ui import cache
 from ui.export.work import Choice, Found
 from ui.state import Session
 
 PROGRAM_CODE = "-program.py"  # ending of the file that loads the .pt2
+READER = "-reader.py"  # ending of the file that decodes a .prz
 
 
 @dataclass(frozen=True)
@@ -22,12 +31,14 @@ class Export:
 
     Args:
         stem: of the file names; ends in a digest of the network's file, so that no two exports share a name.
+        ending: of the network's file.
         data: the network's file.
         dense_bytes: size of the dense network's file.
         dense, pruned: cost before and after.
     """
 
     stem: str
+    ending: str
     data: bytes
     dense_bytes: int
     dense: Cost
@@ -36,7 +47,7 @@ class Export:
     @property
     def name(self) -> str:
         """Of the network's file."""
-        return f"{self.stem}.safetensors"
+        return self.stem + self.ending
 
 
 def write(session: Session, choice: Choice) -> Export:
@@ -52,6 +63,7 @@ def write(session: Session, choice: Choice) -> Export:
     state = "pruned" if choice.recipe.rules else "dense"
     return Export(
         stem=f"{session.model}-{state}-{_digest(data)}",
+        ending=ending_of(choice.form),
         data=data,
         dense_bytes=dense_size(cache.model(choice.model_id).module),
         dense=costs.dense,
@@ -60,7 +72,9 @@ def write(session: Session, choice: Choice) -> Export:
 
 
 def predicted_size(choice: Choice) -> int:
-    """Exact bytes of the file, without writing it; raises as `write`."""
+    """Exact bytes of the file, without writing it but for a .prz; raises as `write`."""
+    if choice.form == "prz":  # its size depends on every single weight
+        return len(cache.exported(choice.model_id, choice.recipe, choice.form))
     plan = cache.plan(choice.model_id, choice.recipe)
     kept = {key: int(keep.sum()) for key, keep in plan.channels.items()}
     nonzero = {key: int(keep.sum()) for key, keep in plan.weights.items()}
@@ -70,7 +84,8 @@ def predicted_size(choice: Choice) -> int:
 
 
 def texts(session: Session, export: Export, choice: Choice, found: Found) -> dict[str, str]:
-    """Ending -> the text of the file with that ending: recipe, model card, loader; and of the program's."""
+    """Ending -> the text of the file with that ending: recipe, card, loader; also the reader of a .prz, and
+    the loader of the program."""
     measured, program = found.measured, f"{export.stem}.pt2"
     card = model_card(
         architecture=session.model,
@@ -90,7 +105,14 @@ def texts(session: Session, export: Export, choice: Choice, found: Found) -> dic
         "-card.md": card,
         "-load.py": loading_code(session.model, export.name),
     }
+    if choice.form == "prz":
+        texts[READER] = reader_code()
     return {**texts, PROGRAM_CODE: program_code(program)} if found.program_file else texts
+
+
+def reader_command(export: Export) -> str:
+    """What decodes a .prz on a machine that has nothing but Python and numpy."""
+    return f"python {export.stem}{READER} {export.name}"
 
 
 def archive(export: Export, texts: dict[str, str], program: bytes | None) -> tuple[str, bytes]:
@@ -100,7 +122,7 @@ def archive(export: Export, texts: dict[str, str], program: bytes | None) -> tup
         program: the `.pt2`, if there is one.
     """
     buffer = io.BytesIO()
-    files = {".safetensors": export.data} | {ending: text.encode() for ending, text in texts.items()}
+    files = {export.ending: export.data} | {ending: text.encode() for ending, text in texts.items()}
     files |= {".pt2": program} if program else {}
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as packed:
         for ending, data in files.items():

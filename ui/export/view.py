@@ -19,9 +19,12 @@ from ui.figures.words import SPACE, percent
 from ui.state import Session
 
 FORM_WORDS = {
-    "dense": "Dense tensors: any reader of .safetensors gets the full tensors, zeros included.",
-    "sparse": "Compact: only the kept weights and their positions; decoded exactly by load_checkpoint.",
+    "dense": "Dense: any reader of .safetensors gets the full tensors, zeros included.",
+    "sparse": "Sparse: only the kept weights and their positions; decoded exactly by load_checkpoint.",
+    "prz": ".prz: all tensors coded without loss, gaps between weights and shared values by Huffman codes; "
+    "read by load_checkpoint, or by a reader of one file that needs numpy alone.",
 }
+FORM_NAMES = {"dense": "Dense", "sparse": "Sparse", "prz": ".prz"}
 
 
 def masked(recipe: pruning.Recipe) -> bool:
@@ -30,23 +33,23 @@ def masked(recipe: pruning.Recipe) -> bool:
 
 
 def choose(session: Session) -> Choice:
-    """Dense or compact tensors; only where it makes a difference."""
+    """How the network is stored: each form with the exact size of its file."""
     recipe = session.recipe
-    choices: dict[Form, Choice] = {form: Choice(session.model_id, recipe, form) for form in FORMS}
-    if not masked(recipe):
-        return choices["dense"]
+    offered: list[Form] = [form for form in FORMS if masked(recipe) or form != "sparse"]
+    choices = {form: Choice(session.model_id, recipe, form) for form in offered}
     sizes = {form: files.predicted_size(choice) for form, choice in choices.items()}
     chosen = st.segmented_control(
         "Form of the file",
-        list(FORMS),
-        default=min(sizes, key=lambda form: sizes[form]),
+        offered,
+        default=min((form for form in offered if form != "prz"), key=lambda form: sizes[form]),
         required=True,
-        format_func=lambda form: f"{form.capitalize()} · {shell.size(sizes[form])}",
-        key="export-form",
+        format_func=lambda form: f"{FORM_NAMES[form]} · {shell.size(sizes[form])}",
+        key="export-form" if masked(recipe) else "export-form-whole",
         persist_state="session",
-        help=" ".join(FORM_WORDS.values()),
+        help=" ".join(FORM_WORDS[form] for form in offered),
     )
-    return choices["sparse" if chosen == "sparse" else "dense"]
+    assert chosen is not None  # one is required
+    return choices[chosen]
 
 
 def cards(export: Export, choice: Choice, found: Found) -> None:
@@ -58,7 +61,7 @@ def cards(export: Export, choice: Choice, found: Found) -> None:
             export.dense_bytes,
             len(export.data),
             shell.size,
-            "Exact size of the .safetensors file.",
+            f"Exact size of the {export.ending} file on disk; the dense network's is a .safetensors.",
         )
         _exact(
             "Parameters that are not zero",
@@ -138,9 +141,7 @@ def _with_interval(report: pruning.Report) -> str:
 def downloads(export: Export, texts: dict[str, str], found: Found) -> None:
     """The files, one by one and as one archive; what holds measured figures waits for them."""
     with st.container(horizontal=True, key="downloads"):
-        _download(
-            "Network", ".safetensors", export, export.data, "The pruned network: plain tensors, no pickle."
-        )
+        _download("Network", export.ending, export, export.data, _network_tip(export))
         _program(export, found)
         for what, ending, tip in (
             (
@@ -153,6 +154,9 @@ def downloads(export: Export, texts: dict[str, str], found: Found) -> None:
         ):
             waits = (found.busy or found.writing) and ending == "-card.md"
             _download(what, ending, export, texts[ending].encode(), tip, disabled=waits)
+        if files.READER in texts:
+            tip = "Decodes the .prz into a .npz; needs Python and numpy, nothing else. Describes the format."
+            _download("Reader", files.READER, export, texts[files.READER].encode(), tip)
         waits = found.busy or found.writing
         name, data = f"{export.stem}.zip", b""
         if not waits:
@@ -183,6 +187,12 @@ def _when(found: Found) -> str:
     return f"The model card {card}; the .zip holds all files{loaded if found.program_file else ''}."
 
 
+def _network_tip(export: Export) -> str:
+    if export.ending == ".prz":
+        return "The pruned network, coded without loss; every byte of it is checked when it is read."
+    return "The pruned network: plain tensors, no pickle."
+
+
 def _program(export: Export, found: Found) -> None:
     """The `.pt2`; nothing where there can be none."""
     if found.program_file:
@@ -204,19 +214,22 @@ def _download(
         lambda: data,
         export.stem + ending,
         icon=":material/download:",
-        type="primary" if kind == ".safetensors" else "secondary",
-        key=f"download{kind}",
+        type="primary" if ending == export.ending else "secondary",
+        key=f"download{ending if ending == files.READER else kind}",  # the loader is a .py too
         on_click="ignore",
         disabled=disabled,
         help=f"{tip} Saved as {export.stem}{ending}",
     )
 
 
-def previews(texts: dict[str, str], found: Found) -> None:
+def previews(export: Export, texts: dict[str, str], found: Found) -> None:
     """The text files, to be read before they are taken."""
     load, card, recipe = st.tabs(["How to load it", "Model card", "Recipe"])
     with load:
         st.code(texts["-load.py"], "python")
+        if files.READER in texts:
+            st.markdown("Without this project, numpy alone; writes all tensors into a .npz:")
+            st.code(files.reader_command(export), "bash")
         if files.PROGRAM_CODE in texts:
             st.markdown("The .pt2 needs torch alone, and no class of the network:")
             st.code(texts[files.PROGRAM_CODE], "python")

@@ -176,18 +176,20 @@ def test_scan_proposes_a_recipe_that_prune_takes(run: Run, tmp_path: Path) -> No
 
 @pytest.mark.usefixtures("check_here")
 @pytest.mark.parametrize(
-    ("granularity", "form"), [("channel", "dense"), ("weight", "sparse"), ("n:4", "sparse"), ("4x1", "dense")]
+    ("granularity", "form"), [("channel", "dense"), ("weight", "sparse"), ("n:4", "prz"), ("4x1", "dense")]
 )
-def test_prune_writes_four_files_and_true_figures(
+def test_prune_writes_its_files_and_true_figures(
     run: Run, tmp_path: Path, granularity: str, form: str
 ) -> None:
     out = tmp_path / "deep" / "small"
     what = ("--ratio", 0.6, "--granularity", granularity, "--form", form)
     found = run.json("prune", NAME, *what, "--out", out)
     files = {Path(path).name: Path(path) for path in found["written"]}
-    assert set(files) == {f"{NAME}-pruned.safetensors", "recipe.json", "README.md", "load.py"}
+    name = f"{NAME}-pruned{pruning.checkpoint.ending_of(form)}"
+    with_it = {"recipe.json", "README.md", "load.py", *(["reader.py"] if form == "prz" else [])}
+    assert set(files) == {name, *with_it}
     assert {path.name for path in out.iterdir()} == set(files)
-    checkpoint = files[f"{NAME}-pruned.safetensors"]
+    checkpoint = files[name]
     assert found["pruned"]["file_bytes"] == checkpoint.stat().st_size
     again = pruning.load_checkpoint(checkpoint)
     assert again.recipe == pruning.Recipe.from_json(files["recipe.json"].read_text())
@@ -201,7 +203,7 @@ def test_prune_writes_four_files_and_true_figures(
         assert int(again.keep[entry["key"]].sum()) == entry["kept"]
     assert found["latency"]["ratio"] > 0
     assert f"{100 * report.accuracy:.2f} %" in files["README.md"].read_text()
-    assert f"{NAME}-pruned.safetensors" in files["load.py"].read_text()
+    assert name in files["load.py"].read_text()
 
 
 @pytest.mark.parametrize(
