@@ -46,8 +46,8 @@ def input_roots(
 
     def hook(name: str, layer: nn.Module) -> torch.utils.hooks.RemovableHandle:
         def seen(_: nn.Module, given: tuple[Any, ...]) -> None:
-            read = patches(layer, given[0]).float()
-            sums[name] = sums[name] + (read.T @ read).cpu().double()
+            read = patches(layer, given[0].cpu()).double()  # rounding could make the moment indefinite
+            sums[name] = sums[name] + read.T @ read
             rows[name] += len(read)
 
         return layer.register_forward_pre_hook(seen)
