@@ -9,7 +9,7 @@ import numpy as np
 from pruning.coding.bits import number
 from pruning.coding.reader import DEFLATED, PLAIN, SHUFFLED
 
-SAMPLE = 2**18  # of larger blocks, this many bytes from the middle say whether packing is worth its time
+SAMPLE = 2**14  # of larger blocks, this many bytes from the middle say whether packing is worth its time
 GAIN = 0.98
 
 
@@ -23,7 +23,7 @@ def block(data: bytes, width: int = 1) -> bytes:
     found = [bytes([PLAIN]) + data]
     for kind in (DEFLATED, SHUFFLED) if width > 1 else (DEFLATED,):
         middle = (len(data) - SAMPLE) // 2 // width * width
-        if len(data) > 4 * SAMPLE:
+        if len(data) > 2 * SAMPLE:
             sample = data[middle : middle + SAMPLE]
             if len(deflated(_arranged(sample, kind, width))) > GAIN * len(sample):
                 continue

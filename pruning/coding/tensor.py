@@ -14,9 +14,11 @@ from pruning.coding.reader import BITMAP, COLUMNS, EVERYWHERE, GAPS, SHARED
 from pruning.coding.stream import TABLE_BYTES, coded_bits, stream
 
 MOST_SHARED = 2**12  # of more distinct values a codebook would be no codebook
+MOST_DISTINCT = 0.8  # of the values; but a single one is always shared
 SAMPLE = 2**15  # this many values say quickly that there are too many distinct ones
 FULL = 0.3  # of the elements: with more that are not zero, zero may be one more shared value
 SLOW_SYMBOLS = 2**17  # more than these are given codes by context only where weights are mostly zero
+NEARLY = 1.03  # gap bits whose code is so much longer than the shortest are tried too: contexts may turn it
 SPARSE = 2  # elements to a value from which that is so
 
 
@@ -126,11 +128,15 @@ def _gaps(gaps: np.ndarray, coding: Coding, size: int) -> bytes:
             return float(counts.sum()) * bits
         return coded_bits(counts) + 8 * TABLE_BYTES * np.count_nonzero(counts)
 
-    bits = coding.gap_bits or min(range(1, MOST_BITS + 1), key=cost)
-    symbols = gap_symbols(gaps, bits)
-    contexts = _contexts(coding, len(symbols), size)
-    coded = stream(symbols, 2**bits, huffman=coding.huffman, contexts=contexts)
-    return bytes([bits]) + number(len(symbols) - len(gaps)) + coded
+    costs = {bits: cost(bits) for bits in ([coding.gap_bits] if coding.gap_bits else range(1, MOST_BITS + 1))}
+    least = min(costs.values())
+    found = []
+    for bits in [bits for bits in costs if costs[bits] <= NEARLY * least]:
+        symbols = gap_symbols(gaps, bits)
+        contexts = _contexts(coding, len(symbols), size)
+        coded = stream(symbols, 2**bits, huffman=coding.huffman, contexts=contexts)
+        found.append(bytes([bits]) + number(len(symbols) - len(gaps)) + coded)
+    return min(found, key=len)
 
 
 def _contexts(coding: Coding, symbols: int, size: int) -> bool:
@@ -139,7 +145,7 @@ def _contexts(coding: Coding, symbols: int, size: int) -> bool:
 
 
 def codebook(values: np.ndarray) -> np.ndarray | None:
-    """The distinct values, rising; None if there are too many for a codebook, or none at all.
+    """The distinct values, rising; None if there are too many for a codebook to pay, or none at all.
 
     Args:
         values: (k,), patterns of bits as unsigned integers.
@@ -147,4 +153,4 @@ def codebook(values: np.ndarray) -> np.ndarray | None:
     if not values.size or len(np.unique(values[:SAMPLE])) > MOST_SHARED:
         return None
     found = np.unique(values)
-    return found if len(found) <= MOST_SHARED else None
+    return found if len(found) <= max(1, min(MOST_SHARED, MOST_DISTINCT * values.size)) else None
