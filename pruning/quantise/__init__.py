@@ -1,0 +1,11 @@
+"""Quantisation: weights and activations on evenly spaced values of few bits.
+
+scheme = Uniform(symmetric=True, per_channel=True, range="mse")
+quantised = quantise(loaded.module, {"fc1": 4, "fc2": 8}, scheme)
+"""
+
+from pruning.quantise.grid import Grid, Uniform, grid_of, quantise_weight
+from pruning.quantise.network import grids, quantise
+from pruning.quantise.ranges import RANGES, Range
+
+__all__ = ["RANGES", "Grid", "Range", "Uniform", "grid_of", "grids", "quantise", "quantise_weight"]
