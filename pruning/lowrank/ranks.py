@@ -66,7 +66,7 @@ def ranks_by_share(
     share: float,
     roots: Mapping[str, Tensor] | None = None,
 ) -> dict[str, Ranks]:
-    """The highest ranks at which each layer has at most this share of its parameters.
+    """The highest ranks at which each layer has at most this share of its parameters, and no more MACs.
 
     Of all pairs of two ranks the one that loses the least energy, as far as the singular values tell.
 
@@ -74,8 +74,7 @@ def ranks_by_share(
         module, candidates, roots: as for `ranks_by_energy`.
         share: in (0, 1], of the layer's weight and bias.
     Returns:
-        Layer -> ranks. Layers that are too small for it, or would have more multiply-accumulates, are not in
-        it.
+        Layer -> ranks. Layers that are too small for it are not in it.
     Raises:
         ValueError: if the share is out of its range.
     """
@@ -83,20 +82,24 @@ def ranks_by_share(
         raise ValueError(f"The share of parameters must lie above 0 and be at most 1, not {share}.")
     found = {}
     for one, spectra in _each(module, candidates, roots):
-        ranks = _within(one, share * one.parameters, spectra)
+        ranks = _within(one, share, spectra)
         if ranks and one.saves(ranks):
             found[one.name] = ranks
     return found
 
 
-def _within(one: Candidate, budget: float, spectra: tuple[Tensor, ...]) -> Ranks | None:
-    """The ranks with at most so many parameters that lose the least energy."""
+def _within(one: Candidate, share: float, spectra: tuple[Tensor, ...]) -> Ranks | None:
+    """The ranks with at most this share of parameters, and no more MACs, that lose the least energy."""
     last = len(spectra[-1])
     lost = [_tails(values).tolist() for values in spectra]
 
+    def used(ranks: Ranks) -> float:
+        """Share of what may be spent; it grows with each rank."""
+        return max(one.parameters_at(ranks) / (share * one.parameters), one.macs_at(ranks) / max(one.macs, 1))
+
     def highest(before: Ranks) -> int:
         """The highest last rank beside the others."""
-        return bisect_right(range(1, last + 1), budget, key=lambda rank: one.parameters_at((*before, rank)))
+        return bisect_right(range(1, last + 1), 1, key=lambda rank: used((*before, rank)))
 
     options = [()] if len(spectra) == 1 else [(rank,) for rank in range(1, len(spectra[0]) + 1)]
     best: tuple[float, Ranks] | None = None

@@ -147,10 +147,15 @@ def products(record: Record, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         state: tensors of the network after, by name, of shapes that `shapes_before` has accepted.
     Returns:
         Tensors by name; a weight is a product up to rounding, a bias that of the last factor.
+    Raises:
+        ValueError: if factors of one layer have different dtypes.
     """
     found = dict(state)
     for name in record.layers:
-        found[f"{name}.weight"] = multiplied(list(_pop_weights(found, name).values()))
+        weights = list(_pop_weights(found, name).values())
+        if len({weight.dtype for weight in weights}) > 1 or not weights[0].is_floating_point():
+            raise ValueError(f"The factors of the layer {name[:80]!r} are not of one floating-point type.")
+        found[f"{name}.weight"] = multiplied(weights)
         _rename_bias(found, name)
     return found
 

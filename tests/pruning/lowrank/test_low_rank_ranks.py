@@ -99,7 +99,9 @@ def test_shares_are_kept_to_and_not_one_rank_more_fits(method: str, share: float
             best = ranks[one.name]
             assert one.parameters_at(best) <= share * one.parameters
             if len(best) == 1 and one.fitted((best[0] + 1,)) != best:
-                assert one.parameters_at((best[0] + 1,)) > share * one.parameters
+                more = (best[0] + 1,)
+                assert one.parameters_at(more) > share * one.parameters or one.macs_at(more) > one.macs
+            assert one.macs_at(best) <= one.macs
 
 
 def test_of_all_pairs_of_ranks_the_best_is_taken() -> None:
@@ -115,7 +117,7 @@ def test_of_all_pairs_of_ranks_the_best_is_taken() -> None:
         (into, out)
         for into in range(1, 7)
         for out in range(1, 17)
-        if one.parameters_at((into, out)) <= 0.4 * one.parameters
+        if one.parameters_at((into, out)) <= 0.4 * one.parameters and one.macs_at((into, out)) <= one.macs
     ]
     assert ranks in within
     assert lost(ranks) == pytest.approx(min(map(lost, within)))
