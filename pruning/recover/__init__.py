@@ -6,6 +6,7 @@ print(recovered.pruned.accuracy, "->", recovered.recovered.accuracy)
 """
 
 from pruning.recover.begin import check_settings
+from pruning.recover.held import Constraint
 from pruning.recover.optimise import LR_SCHEDULES, LrSchedule
 from pruning.recover.recalibrate import has_batch_norm, recalibrate
 from pruning.recover.record import Epoch, Histogram, Phase
@@ -18,6 +19,7 @@ __all__ = [
     "LR_SCHEDULES",
     "REGULARISERS",
     "SCHEDULES",
+    "Constraint",
     "Epoch",
     "Fit",
     "Histogram",

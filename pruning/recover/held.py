@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +11,43 @@ from torch import Tensor, nn
 from pruning.known_scores import weight_name
 from pruning.masks import cut, named_tensors, survivors
 from pruning.plan import Plan
+
+
+class Constraint(Protocol):
+    """What training has to keep to.
+
+    Evaluations, and what is kept of a run, see the network between steps. So a constraint may put other
+    weights in place after a step, and those that it trains back before the next one: training straight
+    through a quantiser.
+    """
+
+    def set(self, optimizer: torch.optim.Optimizer | None = None) -> None:
+        """Begin: the weights are as the network has them, the optimizer may have a state of them."""
+
+    def before_step(self) -> None:
+        """Gradients are there, the optimizer's step is next."""
+
+    def after_step(self) -> None:
+        """The optimizer has just made a step."""
+
+
+class Together:
+    """Several constraints as one, in their order."""
+
+    def __init__(self, parts: Sequence[Constraint]) -> None:
+        self.parts = tuple(parts)
+
+    def set(self, optimizer: torch.optim.Optimizer | None = None) -> None:
+        for part in self.parts:
+            part.set(optimizer)
+
+    def before_step(self) -> None:
+        for part in self.parts:
+            part.before_step()
+
+    def after_step(self) -> None:
+        for part in self.parts:
+            part.after_step()
 
 
 class Held:

@@ -19,6 +19,7 @@ from pruning.plan import Plan
 from pruning.recover.begin import check_settings, first_weights, run_name
 from pruning.recover.data import Feed, steps_in
 from pruning.recover.epoch import Diverged, Trained, train_epoch
+from pruning.recover.held import Constraint
 from pruning.recover.histograms import histograms
 from pruning.recover.recalibrate import has_batch_norm, recalibrate
 from pruning.recover.record import Epoch
@@ -79,6 +80,7 @@ def recover(
     on_epoch: Callable[[Epoch], None] | None = None,
     on_step: Callable[[int, int], None] | None = None,
     stop: Stop | None = None,
+    constrain: Callable[[nn.Module], Constraint] | None = None,
 ) -> Recovered:
     """Prune a network by a schedule while it trains, and train what is left.
 
@@ -99,12 +101,16 @@ def recover(
         on_step: called before each step with the steps done and to do, counted over the whole run. It may
             wait; what it raises ends the run, and the state of the last epoch stays.
         stop: ends the run at the next step; what was best until then is the result.
+        constrain: makes what training has to keep to besides masks, such as shared weights; called with the
+            network in training. What a constraint holds beside the weights is not kept in a folder.
     Raises:
-        ValueError: settings that do not fit the network, or a loss that is no number before the recipe was
-            reached.
+        ValueError: settings that do not fit the network, a loss that is no number before the recipe was
+            reached, or a folder together with `constrain`.
     """
+    if constrain is not None and folder is not None:
+        raise ValueError("A run with a constraint cannot be kept in a folder; leave the folder out.")
     with ExitStack() as stack:
-        run = _Run(module, task, settings, tuple(example_inputs), structure, folder, stack)
+        run = _Run(module, task, settings, tuple(example_inputs), structure, folder, stack, constrain)
         ended = run.train(on_epoch or (lambda epoch: None), on_step or (lambda done, steps: None), stop)
         return run.result(ended)
 
@@ -119,8 +125,9 @@ class _Run:
         structure: Structure | None,
         folder: str | Path | None,
         stack: ExitStack,
+        constrain: Callable[[nn.Module], Constraint] | None,
     ) -> None:
-        self.subject = Subject.of(module, task, settings, inputs, structure)
+        self.subject = Subject.of(module, task, settings, inputs, structure, constrain)
         self.settings = self.subject.settings
         rules = self.settings.recipe.rules
         self.timeline = Timeline(self.settings, steps_in(task.train, settings.fit))

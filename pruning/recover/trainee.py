@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ from pruning.layers import duplicate
 from pruning.masks import survivors
 from pruning.plan import Plan
 from pruning.recover.choose import Movement, exchange, plan_at
-from pruning.recover.held import Held, masks_of, masks_when_small
+from pruning.recover.held import Constraint, Held, Together, masks_of, masks_when_small
 from pruning.recover.optimise import carry_state, make_optimizer
 from pruning.recover.recalibrate import has_batch_norm, recalibrate
 from pruning.recover.regularise import REGULARISERS, PenaltyView
@@ -43,6 +43,7 @@ class Subject:
         example_inputs: positional arguments of its forward.
         structure: its groups.
         blocks: what can be dropped; None if the recipe drops nothing.
+        constrain: makes what training has to keep to besides masks, for the network in training.
     """
 
     dense: nn.Module
@@ -51,6 +52,7 @@ class Subject:
     example_inputs: tuple[Any, ...]
     structure: Structure
     blocks: BlockStructure | None
+    constrain: Callable[[nn.Module], Constraint] | None = None
 
     @classmethod
     def of(
@@ -60,6 +62,7 @@ class Subject:
         settings: Recovery,
         example_inputs: tuple[Any, ...],
         structure: Structure | None,
+        constrain: Callable[[nn.Module], Constraint] | None = None,
     ) -> Subject:
         """Find the groups, and put the recipe's rules in order."""
         structure = structure or find_structure(dense, example_inputs, settings.recipe.choices)
@@ -68,7 +71,7 @@ class Subject:
         drops = any(rule.granularity == "layer" for rule in recipe.rules.values())
         blocks = find_blocks(dense, example_inputs, structure) if drops else None
         settings = settings.model_copy(update={"recipe": recipe})
-        return cls(dense, task, settings, example_inputs, structure, blocks)
+        return cls(dense, task, settings, example_inputs, structure, blocks, constrain)
 
     def plan(
         self,
@@ -210,7 +213,9 @@ class Trainee:
             self._stack.enter_context(self.teacher)
 
     def _hold(self, masks: Mapping[str, Tensor], optimizer: torch.optim.Optimizer) -> None:
-        self.held = Held(self.module, masks)
+        held = Held(self.module, masks)
+        constrain = self.subject.constrain
+        self.held: Constraint = Together([held, constrain(self.module)]) if constrain else held
         self.held.set(optimizer)
 
     def _penalise(self, over: bool = False) -> None:
