@@ -152,7 +152,7 @@ def _symbols(stream: Stream | None, before: np.ndarray | None) -> Symbols:
         return Symbols()
     found = read_stream(stream, before).astype(np.int64)
     lengths = code_lengths(stream)
-    bits = lengths[Contexts(stream.edges, stream.sides).of(found, before), found]
+    bits = lengths[Contexts(stream.edges, stream.sides).of(found, before, stream.alphabet), found]
     often = np.bincount(found, minlength=stream.alphabet)
     total = np.bincount(found, weights=bits, minlength=stream.alphabet)
     return Symbols(total / np.maximum(often, 1), often)

@@ -59,6 +59,7 @@ import json
 import struct
 import sys
 import zlib
+from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import prod
@@ -553,35 +554,39 @@ def _in_context(
     gaps: np.ndarray | None,
 ) -> tuple[np.ndarray, int]:
     """Symbols whose code depends on the gap and the symbol before: one after another."""
-    classes = np.searchsorted(stream.edges, np.arange(stream.alphabet), side="right")
-    # symbol, its class, the bits it takes, in one integer
-    codes = [
-        (symbols.astype(np.int64) << 16 | classes[symbols] << 8 | lengths).tolist()
-        for symbols, lengths in tables
-    ]
     many = len(stream.edges) + 1
+    classes = np.searchsorted(stream.edges, np.arange(stream.alphabet), side="right")
     sides = np.zeros(stream.count, np.int64)
     if stream.sides and gaps is not None:
         sides = np.searchsorted(stream.sides, gaps, side="right")
-    rows = [codes[side * many : (side + 1) * many] for side in range(len(stream.sides) + 1)]
-    found: list[int] = []
-    append, before, bit, ahead = found.append, 0, 0, iter(sides.tolist())
+    # what follows from the next bits, in one byte: the class of the symbol and the bits it takes, or 0
+    steps = [
+        np.where(lengths == INVALID, 0, classes[symbols] << 4 | lengths).astype(np.uint8).tobytes()
+        for symbols, lengths in tables
+    ]
+    rows = [steps[side * many : (side + 1) * many] for side in range(len(stream.sides) + 1)]
+    taken: list[int] = []
+    append, before, bit = taken.append, 0, 0
+    ahead = iter([rows[side] for side in sides.tolist()])
     for start, end in _pieces(raw):
-        windows = _every_window(raw, start, longest).tolist()
+        windows = array("H", _every_window(raw, start, longest).tobytes())
         at, last = bit - 8 * start, 8 * (end - start)
-        while at < last:
-            side = next(ahead, None)
-            if side is None:
+        for row in ahead if at < last else ():
+            step = row[before][windows[at]]
+            append(step)
+            before = step >> 4
+            at += step & 15
+            if at >= last:
                 break
-            code = rows[side][before][windows[at]]
-            append(code)
-            before = code >> 8 & 255
-            at += code & 255
         bit = 8 * start + at
-    coded = np.array(found, np.int64)
-    if len(coded) != stream.count or ((coded & 255) == INVALID).any():
+    found = np.frombuffer(bytes(taken), np.uint8)
+    if len(found) != stream.count or not found.all():
         _fault("a stream has too few symbols or a code that stands for nothing")
-    return coded >> 16, bit
+    ends = np.cumsum(found & 15, dtype=np.int64)
+    contexts = sides * many
+    contexts[1:] += found[:-1] >> 4
+    meanings = np.stack([symbols for symbols, _ in tables])
+    return meanings[contexts, _windows(raw, ends - (found & 15), longest)], bit
 
 
 def _pieces(raw: np.ndarray) -> Iterator[tuple[int, int]]:

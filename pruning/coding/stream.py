@@ -7,7 +7,6 @@ costs a table and saves more than that, where there is something to save.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,10 +17,11 @@ from pruning.coding.huffman import canonical_codes, code_lengths
 from pruning.coding.reader import MAX_EDGES, MAX_LENGTH
 
 SHORT, FEW = 12, 2**10  # bits of the longest code of alphabets up to so many symbols: their tables stay small
+PAIRED = 2**8  # symbols of the largest alphabet whose pairs of neighbours are counted
 CLASSES = (2, 3, 4, 6)  # of the symbol before, each about as frequent as the others
-SIDES: tuple[tuple[int, ...], ...] = ((), (1,), (1, 4))  # edges of gaps
+SIDES = (1, 4)  # edges of gaps, of which none, the first or both are used
 TABLE_BYTES = 0.4  # what a symbol takes in a packed table of code lengths, about
-TRIED = 3  # of the contexts that look best, these are coded to see which is
+TRIED = 3  # of the contexts that look best by their entropy, these get codes to see which is
 
 
 @dataclass(frozen=True)
@@ -34,15 +34,25 @@ class Contexts:
     def __len__(self) -> int:
         return (len(self.edges) + 1) * (len(self.sides) + 1)
 
-    def of(self, symbols: np.ndarray, gaps: np.ndarray | None) -> np.ndarray:
+    def of(self, symbols: np.ndarray, gaps: np.ndarray | None, alphabet: int) -> np.ndarray:
         """(n,) the context of each symbol."""
-        if len(self) == 1:
-            return np.zeros(len(symbols), np.int64)
-        before = np.concatenate([[0], symbols[:-1]])
-        found = np.searchsorted(self.edges, before, side="right")
+        found = np.zeros(len(symbols), np.int64)
+        if self.edges:
+            classes = np.searchsorted(self.edges, np.arange(alphabet), side="right")
+            found[1:] = classes[symbols[:-1]]
         if self.sides and gaps is not None:
-            found = found + (len(self.edges) + 1) * np.searchsorted(self.sides, gaps, side="right")
+            found += (len(self.edges) + 1) * _side(gaps, self.sides)
         return found
+
+
+@dataclass(frozen=True)
+class _Code:
+    """Contexts, (contexts, alphabet) code lengths, all that stands before the bits, and the whole size."""
+
+    contexts: Contexts
+    lengths: np.ndarray
+    head: bytes
+    size: int
 
 
 def stream(
@@ -65,46 +75,55 @@ def stream(
         edge: a symbol from which on all are of another kind, such as negative values; 0 if there is none.
     """
     width = (alphabet - 1).bit_length()
-    fixed = b"\0" + packed_bits(symbols, np.full(len(symbols), width, np.uint8))
-    if not huffman:
-        return fixed
-    found = [Contexts()]
-    if contexts:
-        found += _promising(symbols, alphabet, gaps, edge)
-    return min([fixed, *(_coded(symbols, alphabet, gaps, each) for each in found)], key=len)
+    if huffman:
+        often = np.bincount(symbols, minlength=alphabet)
+        codes = [_code(Contexts(), often[None])]
+        if contexts and alphabet <= PAIRED:
+            codes += [_code(*each) for each in _promising(symbols, often, gaps, edge)]
+        best = min(codes, key=lambda code: code.size)
+        if best.size < 1 + (width * len(symbols) + 7) // 8:
+            return _written(symbols, gaps, best)
+    return b"\0" + packed_bits(symbols, np.full(len(symbols), width, np.uint8))
 
 
-def _promising(symbols: np.ndarray, alphabet: int, gaps: np.ndarray | None, edge: int) -> Iterator[Contexts]:
-    """The contexts that look best by their entropy; none that looks no better than no context."""
+def _promising(
+    symbols: np.ndarray, often: np.ndarray, gaps: np.ndarray | None, edge: int
+) -> list[tuple[Contexts, np.ndarray]]:
+    """The contexts that look best by their entropy, with (contexts, alphabet) counts of their symbols.
 
-    def cost(each: Contexts) -> float:
-        counts = _counts(symbols, alphabet, each.of(symbols, gaps), len(each))
-        return entropy_bits(counts) / 8 + TABLE_BYTES * np.count_nonzero(counts)
+    None that looks no better than no context.
+    """
+    alphabet, sides = len(often), _side(gaps, SIDES) if gaps is not None else 0
+    before = np.concatenate([[0], symbols[:-1]])
+    pairs = np.bincount((sides * alphabet + before) * alphabet + symbols, minlength=3 * alphabet**2)
+    pairs = pairs.reshape(3, alphabet, alphabet)
+    found = []
+    for many in (1, 2, 3) if gaps is not None else (1,):
+        joined = np.concatenate([pairs[: many - 1], pairs[many - 1 :].sum(axis=0, keepdims=True)])
+        for edges in _candidates(often, edge):
+            counts = np.add.reduceat(joined, [0, *edges], axis=1).reshape(-1, alphabet)
+            cost = entropy_bits(counts) / 8 + TABLE_BYTES * np.count_nonzero(counts)
+            found.append((cost, Contexts(edges, SIDES[: many - 1]), counts))
+    plain = found[0][0]  # neither edges nor sides
+    better = sorted((each for each in found if each[0] < plain), key=lambda each: each[0])
+    return [(contexts, counts) for _, contexts, counts in better[:TRIED]]
 
-    costs = {each: cost(each) for each in _candidates(symbols, alphabet, gaps, edge)}
-    plain = costs.pop(Contexts())
-    better = sorted((each for each in costs if costs[each] < plain), key=lambda each: costs[each])
-    return iter(better[:TRIED])
 
-
-def _candidates(symbols: np.ndarray, alphabet: int, gaps: np.ndarray | None, edge: int) -> Iterator[Contexts]:
-    share = np.cumsum(np.bincount(symbols, minlength=alphabet)) / len(symbols)
-    found: list[tuple[int, ...]] = [()]
+def _candidates(often: np.ndarray, edge: int) -> list[tuple[int, ...]]:
+    """Edges of classes of symbols that are about as frequent as each other; first of all none."""
+    kinds = {edge} if 0 < edge < len(often) else set()
+    share = np.cumsum(often) / often.sum()
+    found: list[tuple[int, ...]] = [(), tuple(kinds)]
     for many in CLASSES:
         quantiles = np.searchsorted(share, np.arange(1, many) / many) + 1
-        kinds = {int(cut) for cut in quantiles if cut < alphabet} | ({edge} if 0 < edge < alphabet else set())
-        found.append(tuple(sorted(kinds))[:MAX_EDGES])
-    if 0 < edge < alphabet:
-        found.append((edge,))
-    for edges in dict.fromkeys(found):
-        for sides in SIDES if gaps is not None else SIDES[:1]:
-            yield Contexts(edges, sides)
+        cuts = {int(cut) for cut in quantiles if cut < len(often)}
+        found.append(tuple(sorted(cuts | kinds))[:MAX_EDGES])
+    return list(dict.fromkeys(found))
 
 
-def _counts(symbols: np.ndarray, alphabet: int, places: np.ndarray, contexts: int) -> np.ndarray:
-    """(contexts, alphabet), how often each symbol occurs in each context."""
-    found = np.bincount(places * alphabet + symbols, minlength=contexts * alphabet)
-    return found.reshape(contexts, alphabet)
+def _side(gaps: np.ndarray, edges: tuple[int, ...]) -> np.ndarray:
+    """(n,) the class of each gap: how many edges it reaches."""
+    return sum(((gaps >= edge).astype(np.int64) for edge in edges), start=np.zeros(len(gaps), np.int64))
 
 
 def entropy_bits(counts: np.ndarray) -> float:
@@ -130,16 +149,20 @@ def _limit(alphabet: int) -> int:
     return SHORT if alphabet <= FEW else MAX_LENGTH
 
 
-def _coded(symbols: np.ndarray, alphabet: int, gaps: np.ndarray | None, contexts: Contexts) -> bytes:
-    """The stream with Huffman codes for these contexts."""
-    places = contexts.of(symbols, gaps)
-    counts = _counts(symbols, alphabet, places, len(contexts))
-    lengths = np.stack([code_lengths(row, _limit(alphabet)) for row in counts])
-    codes = np.stack([canonical_codes(row) for row in lengths])
+def _code(contexts: Contexts, counts: np.ndarray) -> _Code:
+    """Huffman codes for symbols that occur so often, (contexts, alphabet)."""
+    lengths = np.stack([code_lengths(row, _limit(len(row))) for row in counts])
     halves = np.zeros((lengths.size + 1) // 2 * 2, np.uint8)
     halves[: lengths.size] = lengths.reshape(-1)
-    where = places * alphabet + symbols
-    bits = packed_bits(codes.reshape(-1)[where], lengths.reshape(-1)[where])
+    size = (int((lengths * counts).sum()) + 7) // 8
     edges, sides = contexts.edges, contexts.sides
-    head = bytes([1 + 2 * len(edges) + 16 * len(sides)]) + b"".join(map(number, (*edges, *sides)))
-    return head + block((halves[::2] << 4 | halves[1::2]).tobytes()) + number(len(bits)) + bits
+    kind = bytes([1 + 2 * len(edges) + 16 * len(sides)]) + b"".join(map(number, (*edges, *sides)))
+    head = kind + block((halves[::2] << 4 | halves[1::2]).tobytes()) + number(size)
+    return _Code(contexts, lengths, head, len(head) + size)
+
+
+def _written(symbols: np.ndarray, gaps: np.ndarray | None, code: _Code) -> bytes:
+    alphabet = code.lengths.shape[1]
+    where = code.contexts.of(symbols, gaps, alphabet) * alphabet + symbols
+    codes = np.stack([canonical_codes(row) for row in code.lengths])
+    return code.head + packed_bits(codes.reshape(-1)[where], code.lengths.reshape(-1)[where])

@@ -17,7 +17,7 @@ MOST_SHARED = 2**12  # of more distinct values a codebook would be no codebook
 MOST_DISTINCT = 0.8  # of the values; but a single one is always shared
 SAMPLE = 2**15  # this many values say quickly that there are too many distinct ones
 FULL = 0.3  # of the elements: with more that are not zero, zero may be one more shared value
-SLOW_SYMBOLS = 2**17  # more than these are given codes by context only where weights are mostly zero
+SLOW_SYMBOLS = 2**13  # more than these are given codes by context only where weights are mostly zero
 NEARLY = 1.03  # gap bits whose code is so much longer than the shortest are tried too: contexts may turn it
 SPARSE = 2  # elements to a value from which that is so
 
