@@ -9,7 +9,7 @@ from pruning.lowrank.candidates import Candidate, Prediction, find_factorable, p
 from pruning.lowrank.factorise import factorise
 from pruning.lowrank.methods import METHODS, Method
 from pruning.lowrank.moments import input_roots
-from pruning.lowrank.ranks import rank_for_energy, ranks_by_energy, ranks_by_share
+from pruning.lowrank.ranks import rank_for_energy, ranks_by_energy, ranks_by_share, ranks_by_total
 from pruning.lowrank.record import Record, record_of
 from pruning.lowrank.scan import RankPoint, scan
 from pruning.lowrank.settings import LowRank
@@ -32,6 +32,7 @@ __all__ = [
     "rank_for_energy",
     "ranks_by_energy",
     "ranks_by_share",
+    "ranks_by_total",
     "record_of",
     "scan",
 ]

@@ -12,7 +12,7 @@ from pruning.lowrank.candidates import Candidate, find_factorable
 from pruning.lowrank.factorise import factorise
 from pruning.lowrank.geometry import Ranks
 from pruning.lowrank.moments import input_roots
-from pruning.lowrank.ranks import ranks_by_energy, ranks_by_share
+from pruning.lowrank.ranks import ranks_by_energy, ranks_by_total
 from pruning.lowrank.settings import LowRank
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def plan_low_rank(
         ranks = ranks_by_energy(module, chosen, settings.energy, roots)
     else:
         assert settings.share is not None
-        ranks = ranks_by_share(module, chosen, settings.share, roots)
+        ranks = ranks_by_total(module, chosen, settings.share, roots)
     return LowRankPlan(tuple(candidates), ranks, roots)
 
 

@@ -12,6 +12,9 @@ from pruning.lowrank.candidates import Candidate
 from pruning.lowrank.geometry import Ranks
 from pruning.lowrank.methods import METHODS
 
+Spectra = tuple[Tensor, ...]  # of one weight: singular values, for each of its ranks
+STEPS = 30  # of a bisection: the energy to nine digits
+
 
 def rank_for_energy(values: Tensor, energy: float) -> int:
     """The lowest rank at which this share of the energy, the sum of squares, is kept.
@@ -51,8 +54,54 @@ def ranks_by_energy(
     Raises:
         ValueError: if the energy is out of its range.
     """
+    return _by_energy(list(_each(module, candidates, roots)), energy)
+
+
+def ranks_by_total(
+    module: nn.Module,
+    candidates: Iterable[Candidate],
+    share: float,
+    roots: Mapping[str, Tensor] | None = None,
+) -> dict[str, Ranks]:
+    """The highest energy, one for all layers, at which the network has at most this share of its parameters.
+
+    Args:
+        module, candidates, roots: as for `ranks_by_energy`.
+        share: in (0, 1], of all parameters of the network.
+    Returns:
+        Layer -> ranks, as of `ranks_by_energy`.
+    Raises:
+        ValueError: if the share is out of its range, or rank 1 everywhere leaves more.
+    """
+    _check_share(share)
+    total = sum(parameter.numel() for parameter in module.parameters())
+    layers = list(_each(module, candidates, roots))
+
+    def left(ranks: Mapping[str, Ranks]) -> float:
+        saved = sum(
+            one.parameters - one.parameters_at(ranks[one.name]) for one, _ in layers if one.name in ranks
+        )
+        return (total - saved) / total
+
+    low, high = 0.0, 1.0  # more energy never takes fewer parameters
+    best = _by_energy(layers, low)
+    if left(best) > share:
+        raise ValueError(
+            f"At rank 1 the network still has {left(best):.1%} of its parameters; ask for no less."
+        )
+    for _ in range(STEPS):
+        middle = (low + high) / 2
+        ranks = _by_energy(layers, middle)
+        if left(ranks) <= share:
+            low, best = middle, ranks
+        else:
+            high = middle
+    return best
+
+
+def _by_energy(layers: Iterable[tuple[Candidate, Spectra]], energy: float) -> dict[str, Ranks]:
     found = {}
-    for one, spectra in _each(module, candidates, roots):
+    for one, spectra in layers:
         part = 1 - (1 - energy) / len(spectra)
         ranks = one.fitted(tuple(rank_for_energy(values, part) for values in spectra))
         if one.saves(ranks):
@@ -78,8 +127,7 @@ def ranks_by_share(
     Raises:
         ValueError: if the share is out of its range.
     """
-    if not 0 < share <= 1:
-        raise ValueError(f"The share of parameters must lie above 0 and be at most 1, not {share}.")
+    _check_share(share)
     found = {}
     for one, spectra in _each(module, candidates, roots):
         ranks = _within(one, share, spectra)
@@ -88,7 +136,12 @@ def ranks_by_share(
     return found
 
 
-def _within(one: Candidate, share: float, spectra: tuple[Tensor, ...]) -> Ranks | None:
+def _check_share(share: float) -> None:
+    if not 0 < share <= 1:
+        raise ValueError(f"The share of parameters must lie above 0 and be at most 1, not {share}.")
+
+
+def _within(one: Candidate, share: float, spectra: Spectra) -> Ranks | None:
     """The ranks with at most this share of parameters, and no more MACs, that lose the least energy."""
     last = len(spectra[-1])
     lost = [_tails(values).tolist() for values in spectra]
@@ -99,7 +152,7 @@ def _within(one: Candidate, share: float, spectra: tuple[Tensor, ...]) -> Ranks 
 
     def highest(before: Ranks) -> int:
         """The highest last rank beside the others."""
-        return bisect_right(range(1, last + 1), 1, key=lambda rank: used((*before, rank)))
+        return bisect_right(range(1, last + 1), 1.0, key=lambda rank: used((*before, rank)))
 
     options = [()] if len(spectra) == 1 else [(rank,) for rank in range(1, len(spectra[0]) + 1)]
     best: tuple[float, Ranks] | None = None
@@ -115,7 +168,7 @@ def _within(one: Candidate, share: float, spectra: tuple[Tensor, ...]) -> Ranks 
 
 def _each(
     module: nn.Module, candidates: Iterable[Candidate], roots: Mapping[str, Tensor] | None
-) -> Iterator[tuple[Candidate, tuple[Tensor, ...]]]:
+) -> Iterator[tuple[Candidate, Spectra]]:
     for one in candidates:
         if not one.reason:
             weight = module.get_parameter(f"{one.name}.weight").detach()

@@ -22,11 +22,14 @@ GivenRanks = Annotated[tuple[Rank, ...], BeforeValidator(_as_tuple), Field(min_l
 class LowRank(BaseModel):
     """Which layers are factorised, how, and how far: by ranks, by energy or by a share of parameters.
 
+    An energy says more when `data` is on: it is then that of outputs, a few directions of which have most of
+    it. 0.98 with data loses about as much as 0.9 without.
+
     Args:
         method: name of an entry of `METHODS`; see `factorise` for what it means to matrices.
         ranks: layer -> its rank, or (rank of inputs, rank of outputs) by tucker-2; no other is factorised.
         energy: share of each weight's sum of squares that is kept at least.
-        share: of each layer's parameters that are left at most.
+        share: of the network's parameters that are left at most; all layers then have the same energy.
         layers: only these, where energy or share decides; None = all that can be and get cheaper by it.
         data: whether errors are weighed by what calibration images make of the layer's inputs.
         version: of this file format.

@@ -18,6 +18,7 @@ from pruning.lowrank import (
     rank_for_energy,
     ranks_by_energy,
     ranks_by_share,
+    ranks_by_total,
 )
 from pruning.lowrank.geometry import PARTS
 from pruning.lowrank.moments import patches
@@ -102,6 +103,29 @@ def test_shares_are_kept_to_and_not_one_rank_more_fits(method: str, share: float
                 more = (best[0] + 1,)
                 assert one.parameters_at(more) > share * one.parameters or one.macs_at(more) > one.macs
             assert one.macs_at(best) <= one.macs
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_share_of_the_whole_network_is_reached_by_one_energy(method: str) -> None:
+    network = wide()
+    candidates = find_factorable(network, WIDE, method)
+    total = sum(p.numel() for p in network.parameters())
+
+    def left(ranks: dict[str, tuple[int, ...]]) -> float:
+        return sum(p.numel() for p in factorise(network, ranks, method).parameters()) / total
+
+    others = [left(ranks_by_energy(network, candidates, energy / 25)) for energy in range(26)]
+    for share in (0.4, 0.6, 0.9):
+        best = left(ranks_by_total(network, candidates, share))
+        assert max(other for other in others if other <= share) <= best <= share
+    assert ranks_by_total(network, candidates, 1.0) == {}
+
+
+def test_a_share_that_rank_one_cannot_reach_is_said() -> None:
+    network = wide()
+    with pytest.raises(ValueError, match=r"At rank 1 the network still has \d+\.\d%") as caught:
+        ranks_by_total(network, find_factorable(network, WIDE), 0.001)
+    assert "\n" not in str(caught.value)
 
 
 def test_of_all_pairs_of_ranks_the_best_is_taken() -> None:
