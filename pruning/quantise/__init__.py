@@ -4,6 +4,7 @@ scheme = Uniform(symmetric=True, per_channel=True, range="mse")
 quantised = quantise(loaded.module, {"fc1": 4, "fc2": 8}, scheme)
 """
 
+from pruning.quantise.activations import InputGrid, calibrate, float_inputs, input_grids, quantise_inputs
 from pruning.quantise.clip import Clip, ClipQ, clip_and_partition
 from pruning.quantise.grid import Grid, Uniform, grid_of, quantise_weight
 from pruning.quantise.network import grids, quantise
@@ -15,12 +16,17 @@ __all__ = [
     "Clip",
     "ClipQ",
     "Grid",
+    "InputGrid",
     "Range",
     "Straight",
     "Uniform",
+    "calibrate",
     "clip_and_partition",
+    "float_inputs",
     "grid_of",
     "grids",
+    "input_grids",
     "quantise",
+    "quantise_inputs",
     "quantise_weight",
 ]
