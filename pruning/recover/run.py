@@ -81,6 +81,7 @@ def recover(
     on_step: Callable[[int, int], None] | None = None,
     stop: Stop | None = None,
     constrain: Callable[[nn.Module], Constraint] | None = None,
+    teacher: nn.Module | None = None,
 ) -> Recovered:
     """Prune a network by a schedule while it trains, and train what is left.
 
@@ -89,7 +90,7 @@ def recover(
     test images are not looked at.
 
     Args:
-        module: the network, never changed; it is the teacher, if the settings ask for one.
+        module: the network, never changed.
         task: training images to learn from, calibration images for criteria, validation images to measure on.
         settings: every decision.
         example_inputs: positional arguments of its forward.
@@ -103,31 +104,24 @@ def recover(
         stop: ends the run at the next step; what was best until then is the result.
         constrain: makes what training has to keep to besides masks, such as shared weights; called with the
             network in training. What a constraint holds beside the weights is not kept in a folder.
+        teacher: who teaches, if the settings ask for it: the network itself unless another is given.
     Raises:
         ValueError: settings that do not fit the network, a loss that is no number before the recipe was
-            reached, or a folder together with `constrain`.
+            reached, or a folder together with `constrain` or `teacher`.
     """
-    if constrain is not None and folder is not None:
-        raise ValueError("A run with a constraint cannot be kept in a folder; leave the folder out.")
+    if folder is not None and (constrain is not None or teacher is not None):
+        raise ValueError("A run with a constraint or a teacher cannot be kept; leave the folder out.")
+    subject = Subject.of(module, task, settings, tuple(example_inputs), structure, constrain, teacher)
     with ExitStack() as stack:
-        run = _Run(module, task, settings, tuple(example_inputs), structure, folder, stack, constrain)
+        run = _Run(subject, folder, stack)
         ended = run.train(on_epoch or (lambda epoch: None), on_step or (lambda done, steps: None), stop)
         return run.result(ended)
 
 
 class _Run:
-    def __init__(
-        self,
-        module: nn.Module,
-        task: Task,
-        settings: Recovery,
-        inputs: tuple[Any, ...],
-        structure: Structure | None,
-        folder: str | Path | None,
-        stack: ExitStack,
-        constrain: Callable[[nn.Module], Constraint] | None,
-    ) -> None:
-        self.subject = Subject.of(module, task, settings, inputs, structure, constrain)
+    def __init__(self, subject: Subject, folder: str | Path | None, stack: ExitStack) -> None:
+        self.subject = subject
+        module, task, settings, inputs = subject.dense, subject.task, subject.settings, subject.example_inputs
         self.settings = self.subject.settings
         rules = self.settings.recipe.rules
         self.timeline = Timeline(self.settings, steps_in(task.train, settings.fit))

@@ -37,13 +37,14 @@ class Subject:
     """What a run is about.
 
     Args:
-        dense: the network, never changed; it is the teacher.
+        dense: the network, never changed.
         task: its data.
         settings: of the run, the rules of the recipe in order of depth.
         example_inputs: positional arguments of its forward.
         structure: its groups.
         blocks: what can be dropped; None if the recipe drops nothing.
         constrain: makes what training has to keep to besides masks, for the network in training.
+        teacher: whose outputs are taught; None = `dense`.
     """
 
     dense: nn.Module
@@ -53,6 +54,7 @@ class Subject:
     structure: Structure
     blocks: BlockStructure | None
     constrain: Callable[[nn.Module], Constraint] | None = None
+    teacher: nn.Module | None = None
 
     @classmethod
     def of(
@@ -63,6 +65,7 @@ class Subject:
         example_inputs: tuple[Any, ...],
         structure: Structure | None,
         constrain: Callable[[nn.Module], Constraint] | None = None,
+        teacher: nn.Module | None = None,
     ) -> Subject:
         """Find the groups, and put the recipe's rules in order."""
         structure = structure or find_structure(dense, example_inputs, settings.recipe.choices)
@@ -71,7 +74,7 @@ class Subject:
         drops = any(rule.granularity == "layer" for rule in recipe.rules.values())
         blocks = find_blocks(dense, example_inputs, structure) if drops else None
         settings = settings.model_copy(update={"recipe": recipe})
-        return cls(dense, task, settings, example_inputs, structure, blocks, constrain)
+        return cls(dense, task, settings, example_inputs, structure, blocks, constrain, teacher)
 
     def plan(
         self,
@@ -196,7 +199,8 @@ class Trainee:
         teach = self.settings.teach
         taught = self.teacher is not None and self.teacher.student is self.module
         if teach is not None and (teach.weight or teach.hints) and not taught:
-            self.teacher = Teacher(self.subject.dense, self.module, teach, self.subject.example_inputs)
+            knowing = self.subject.teacher or self.subject.dense
+            self.teacher = Teacher(knowing, self.module, teach, self.subject.example_inputs)
         fit = self.settings.fit
         if self.small:  # modules that were dropped need no rate
             names = {name for name, _ in self.module.named_modules()}

@@ -1,0 +1,25 @@
+"""The whole way to a small file: low rank, prune, recover, share weights, train what they share, code.
+
+wanted = Compression(prune=Recovery(recipe=recipe), share=Sharing(bits={"fc1": 4, "fc2": 5}), tune=Recovery())
+found = compress(loaded.module, task, wanted, example_inputs=loaded.example_inputs)
+Path("network.prz").write_bytes(found.file)
+"""
+
+from pruning.compress.run import Compressed, compress
+from pruning.compress.scan import BitsPoint, bits_scan
+from pruning.compress.settings import Compression, Packing, Sharing
+from pruning.compress.stages import STAGES, Stage
+from pruning.compress.weights import shared
+
+__all__ = [
+    "STAGES",
+    "BitsPoint",
+    "Compressed",
+    "Compression",
+    "Packing",
+    "Sharing",
+    "Stage",
+    "bits_scan",
+    "compress",
+    "shared",
+]

@@ -1,0 +1,45 @@
+"""Weights that share few values, by any of the ways."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from torch import nn
+
+from pruning.clustering import Tied, cluster
+from pruning.compress.settings import Sharing
+from pruning.layers import duplicate
+from pruning.quantise import Clip, ClipQ, Straight, quantise
+from pruning.recover import Constraint
+
+
+def shared(module: nn.Module, sharing: Sharing) -> nn.Module:
+    """A copy in which weights share values, without training. Zeros stay zero.
+
+    Args:
+        module: the network, never changed.
+        sharing: which layers, and how.
+    Raises:
+        ValueError: a layer that is not there or has no weight.
+    """
+    if sharing.method == "cluster":
+        return cluster(module, sharing.bits, init=sharing.init, seed=sharing.seed)
+    if sharing.method == "uniform":
+        return quantise(module, sharing.bits, sharing.scheme)
+    copy = duplicate(module)
+    constraint(sharing)(copy).set()
+    return copy
+
+
+def constraint(sharing: Sharing) -> Callable[[nn.Module], Constraint]:
+    """What training has to keep to so that weights go on to share values; made for a network in training.
+
+    Clusters must be in the network already; the other ways begin with exact weights.
+    """
+    bits = sharing.bits
+    if sharing.method == "cluster":
+        return lambda module: Tied(module, bits)
+    if sharing.method == "uniform":
+        return lambda module: Straight(module, bits, sharing.scheme)
+    clips = {name: Clip(bits=asked, share=sharing.clip) for name, asked in bits.items()}
+    return lambda module: ClipQ(module, clips)
