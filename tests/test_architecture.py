@@ -21,7 +21,7 @@ FORBIDDEN = {  # part of the project -> what it must not import
 PARTS = sorted(path for part in ("pruning", "ui", "pages") for path in (ROOT / part).rglob("*.py"))
 SOURCES = [*PARTS, ROOT / "app.py"]
 LONGEST_FILE, LONGEST_FUNCTION, LONGEST_PAGE = 420, 55, 160
-ONE_FILE = {"pruning/coding/reader.py": 620}  # handed out beside a .prz: it must be whole in itself
+ONE_FILE = {"pruning/coding/reader.py": 680}  # handed out beside a .prz: it must be whole in itself
 
 
 def name_of(path: Path) -> str:

@@ -20,9 +20,11 @@ from pruning.coding.reader import (
     Stream,
     code_lengths,
     parse,
+    parse_pools,
     places_of,
     read_header,
     read_stream,
+    unpack_pools,
     unpacked,
 )
 from pruning.coding.stream import Contexts
@@ -54,8 +56,8 @@ class Part:
         nonzero: elements that are not zero.
         stored: values in the file: the same, or all elements where zeros are stored too.
         form: where values stand ("everywhere", "bitmap", "gaps"), whether they are "shared" or "plain", and
-            whether they lie "in columns".
-        weights: bytes of the values, or of their symbols if they are shared.
+            whether they lie "in columns"; or "pooled" with other small tensors.
+        weights: bytes of the values, or of their symbols if they are shared; of a pool, in proportion.
         indices: bytes that say where they stand.
         codebook: bytes of shared values and of all tables of code lengths.
         overhead: bytes that say how the rest is to be read.
@@ -73,18 +75,18 @@ class Part:
     stored: int
     form: str
     weights: int
-    indices: int
-    codebook: int
-    overhead: int
     weight_bits: float
     weight_bits_coded: float
-    index_bits: float
-    index_bits_coded: float
-    gap_bits: int
-    fillers: int
-    values: np.ndarray
-    symbols: Symbols
-    gaps: Symbols
+    indices: int = 0
+    codebook: int = 0
+    overhead: int = 0
+    index_bits: float = 0.0
+    index_bits_coded: float = 0.0
+    gap_bits: int = 0
+    fillers: int = 0
+    values: np.ndarray = field(default_factory=lambda: NOTHING)
+    symbols: Symbols = field(default_factory=Symbols)
+    gaps: Symbols = field(default_factory=Symbols)
 
     @property
     def bytes(self) -> int:
@@ -110,8 +112,35 @@ def breakdown(data: bytes | bytearray, max_bytes: int = MAX_BYTES) -> Breakdown:
         ValueError: as `decode`.
     """
     entries, _ = read_header(data, max_bytes)
-    parts = tuple(_part(entry, parse(data, entry)) for entry in entries)
+    pools = parse_pools(data, entries)
+    pooled = _pooled(entries, pools)
+    parts = tuple(
+        pooled[entry.name] if entry.pooled else _part(entry, parse(data, entry)) for entry in entries
+    )
     return Breakdown(len(data), len(data) - sum(part.bytes for part in parts), parts)
+
+
+def _pooled(entries: list[Entry], pools: dict[int, Block]) -> dict[str, Part]:
+    """The parts of the tensors that lie in pools; each has as much of a pool's bytes as of its elements."""
+    found: dict[str, Part] = {}
+    arrays = unpack_pools(entries, pools)
+    for width, pool in pools.items():
+        together = [entry for entry in entries if entry.pooled and entry.itemsize == width]
+        ends = np.cumsum([0, *(entry.size for entry in together)])
+        cuts = ends * _size(pool) // max(int(ends[-1]), 1)
+        for entry, weights in zip(together, np.diff(cuts).tolist(), strict=True):
+            bits = arrays[entry.name].reshape(-1).view(f"u{width}")
+            found[entry.name] = Part(
+                name=entry.name,
+                shape=entry.shape,
+                nonzero=int(np.count_nonzero(bits)),
+                stored=entry.size,
+                form="pooled",
+                weights=weights,
+                weight_bits=8 * width,
+                weight_bits_coded=8 * weights / max(entry.size, 1),
+            )
+    return found
 
 
 def _part(entry: Entry, section: Section) -> Part:

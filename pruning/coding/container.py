@@ -8,11 +8,13 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from pruning.coding.blocks import deflated
+from pruning.coding.blocks import block, deflated
 from pruning.coding.reader import CHECK, DICTIONARY, DTYPES, FIXED, MAGIC, MAX_DIMS, VERSION
 from pruning.coding.tensor import Coding, section
 
 BEST = Coding()
+POOLED_BYTES = 2**14  # larger tensors have nothing to gain from being packed with others
+POOLED_SHARE = 0.5  # of its bytes; a tensor that packs better than that alone stays alone
 
 
 def encode(
@@ -28,17 +30,35 @@ def encode(
         ValueError: if a tensor has another dtype or too many dimensions.
     """
     arrays = {name: _checked(name, np.asarray(array)) for name, array in tensors.items()}
-    sections = [section(array, coding) for array in arrays.values()]
+    sections, pools = _pooled(list(arrays.values()), [section(array, coding) for array in arrays.values()])
     records = [
         [name, array.dtype.name, list(array.shape), len(each)]
         for (name, array), each in zip(arrays.items(), sections, strict=True)
     ]
     table = {"tensors": records, "metadata": dict(metadata or {})}
     text = json.dumps(table, separators=(",", ":")).encode()
-    header, body = deflated(text, DICTIONARY), b"".join(sections)
+    header, body = deflated(text, DICTIONARY), b"".join([*sections, *pools])
     fixed = FIXED.pack(MAGIC, VERSION, len(header), len(text), 0)[: -CHECK.size]
     check = CHECK.pack(zlib.crc32(header, zlib.crc32(fixed)))
     return fixed + check + header + body + CHECK.pack(zlib.crc32(body))
+
+
+def _pooled(arrays: list[np.ndarray], sections: list[bytes]) -> tuple[list[bytes], list[bytes]]:
+    """Sections, those of small tensors empty where a pool of them is smaller; and these pools."""
+    pools: list[bytes] = []
+    for width in (1, 2, 4, 8):
+        small = [
+            place
+            for place, array in enumerate(arrays)
+            if array.itemsize == width
+            and array.nbytes <= POOLED_BYTES
+            and len(sections[place]) > POOLED_SHARE * array.nbytes
+        ]
+        pool = block(b"".join(arrays[place].tobytes() for place in small), width)
+        if small and len(pool) < sum(len(sections[place]) for place in small):
+            pools.append(pool)
+            sections = [b"" if place in small else each for place, each in enumerate(sections)]
+    return sections, pools
 
 
 def _checked(name: str, array: np.ndarray) -> np.ndarray:

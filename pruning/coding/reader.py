@@ -13,11 +13,16 @@ first, the highest bit set on all but the last byte); *deflated* means raw defla
     16  4  CRC-32 of the 16 bytes before and of the header as it lies here
     20  h  the header: JSON, deflated with DICTIONARY as preset dictionary
     ..     one section for each tensor, in the header's order, without holes
-    -4  4  CRC-32 of all sections
+    ..     pools
+    -4  4  CRC-32 of all sections and pools
 
 A CRC-32 detects every change within 32 neighbouring bits, so every single changed byte.
 
 Header: {"tensors": [[name, dtype, shape, bytes of its section], ...], "metadata": {text: text, ...}}.
+
+A tensor whose section has no bytes lies in a *pool*: small ones that are stored as they are, in the header's
+order, together take less. There is a pool, a block, for the tensors of 1 byte an element, then one of 2, of 4
+and of 8; none where there are no such tensors.
 
 Section of a tensor of n elements, w bytes each. Its elements are looked at as patterns of bits (so -0.0 is
 not zero), in rows, or in columns: the tensor as (first size, rest), transposed.
@@ -117,7 +122,11 @@ def decode(
         ValueError: one sentence, if anything at all is not as the format says.
     """
     entries, metadata = read_header(data, max_bytes)
-    return {entry.name: unpack(entry, parse(data, entry)) for entry in entries}, metadata
+    pooled = unpack_pools(entries, parse_pools(data, entries))
+    return {
+        entry.name: pooled[entry.name] if entry.pooled else unpack(entry, parse(data, entry))
+        for entry in entries
+    }, metadata
 
 
 @dataclass(frozen=True)
@@ -137,6 +146,10 @@ class Entry:
     @property
     def itemsize(self) -> int:
         return np.dtype(self.dtype).itemsize
+
+    @property
+    def pooled(self) -> bool:
+        return self.begin == self.end
 
 
 @dataclass(frozen=True)
@@ -237,8 +250,10 @@ def _table(text: bytes, start: int, end: int, max_bytes: int) -> tuple[list[Entr
         entries.append(_entry(record, entries[-1].end if entries else start))
     if len({entry.name for entry in entries}) != len(entries):
         _fault("its header names a tensor twice")
-    if (entries[-1].end if entries else start) != end:
-        _fault("its sections do not end where the file does")
+    if (entries[-1].end if entries else start) > end:
+        _fault("its sections end behind the file")
+    if not entries and start != end:
+        _fault("it has no tensors, but bytes of some")
     claimed = sum(entry.size * entry.itemsize for entry in entries)
     if claimed > max_bytes:
         raise ValueError(f"The file's tensors take {claimed:,} bytes; at most {max_bytes:,} are unpacked.")
@@ -372,7 +387,41 @@ def parse(data: bytes | bytearray, entry: Entry) -> Section:
     return Section(places, bool(form & COLUMNS), count, bitmap, gap_bits, gaps, values, codebook, symbols)
 
 
+def parse_pools(data: bytes | bytearray, entries: list[Entry]) -> dict[int, Block]:
+    """Bytes of an element -> the pool of such tensors.
+
+    Raises:
+        ValueError: if the file has others than it should.
+    """
+    if not entries:
+        return {}
+    cursor = _Cursor(memoryview(data)[entries[-1].end : len(data) - CHECK.size])
+    found: dict[int, Block] = {}
+    for width in (1, 2, 4, 8):
+        sizes = [entry.size for entry in entries if entry.pooled and entry.itemsize == width]
+        if sizes:
+            found[width] = cursor.block(sum(sizes) * width, width)
+    if cursor.at != len(cursor.data):
+        _fault("it has bytes that belong to no tensor")
+    return found
+
+
 # --- a section, unpacked ---
+
+
+def unpack_pools(entries: list[Entry], pools: dict[int, Block]) -> dict[str, np.ndarray]:
+    """The tensors of the pools, by name.
+
+    Raises:
+        ValueError: if a pool is not as the format says.
+    """
+    left = {width: np.frombuffer(unpacked(block), f"<u{width}") for width, block in pools.items()}
+    found: dict[str, np.ndarray] = {}
+    for entry in entries:
+        if entry.pooled:
+            values, left[entry.itemsize] = np.split(left[entry.itemsize], [entry.size])
+            found[entry.name] = _finished(entry, np.array(values))
+    return found
 
 
 def unpack(entry: Entry, section: Section) -> np.ndarray:
@@ -397,11 +446,16 @@ def unpack(entry: Entry, section: Section) -> np.ndarray:
     else:
         flat = np.zeros(entry.size, pattern)
         flat[places] = values
-    if entry.dtype == "bool" and flat.size and flat.max() > 1:
-        _fault("a boolean tensor holds other bytes than 0 and 1")
     if section.columns and entry.shape and entry.size:
         flat = np.ascontiguousarray(flat.reshape(-1, entry.shape[0]).T)
-    return flat.astype(pattern.newbyteorder("="), copy=False).view(entry.dtype).reshape(entry.shape)
+    return _finished(entry, flat)
+
+
+def _finished(entry: Entry, flat: np.ndarray) -> np.ndarray:
+    """Patterns of bits as the tensor that they are."""
+    if entry.dtype == "bool" and flat.size and flat.max() > 1:
+        _fault("a boolean tensor holds other bytes than 0 and 1")
+    return flat.astype(flat.dtype.newbyteorder("="), copy=False).view(entry.dtype).reshape(entry.shape)
 
 
 def unpacked(block: Block) -> bytes:

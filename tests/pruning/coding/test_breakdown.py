@@ -43,7 +43,9 @@ def test_the_parts_are_the_file(
     found = breakdown(data)
     assert found.file_bytes == len(data)
     assert found.overhead + sum(part.bytes for part in found.parts) == len(data)
-    assert [part.bytes for part in found.parts] == [e.end - e.begin for e in read_header(data)[0]]
+    for part, entry in zip(found.parts, read_header(data)[0], strict=True):
+        assert entry.pooled == (part.form == "pooled")
+        assert entry.pooled or part.bytes == entry.end - entry.begin
     assert all(min(p.weights, p.indices, p.codebook, p.overhead) >= 0 for p in found.parts)
     for part in found.parts:
         assert part.shape == given_tensors[part.name].shape
@@ -80,6 +82,19 @@ def test_without_huffman_bits_are_what_they_were() -> None:
     assert part.weight_bits_coded == pytest.approx(part.weight_bits, abs=0.01)
     assert part.index_bits_coded == pytest.approx(part.index_bits, abs=0.01)
     assert set(part.symbols.lengths.tolist()) == {5}
+
+
+def test_a_pool_is_shared_out_among_its_tensors() -> None:
+    draw = np.random.default_rng(0)
+    small = {f"norm{i}": draw.standard_normal(20 + i).astype("float32") for i in range(9)}
+    found = breakdown(encode(small))
+    assert {part.form for part in found.parts} == {"pooled"}
+    sizes = np.array([array.size for array in small.values()])
+    whole = sum(part.weights for part in found.parts)
+    assert [part.weights for part in found.parts] == pytest.approx(
+        (whole * sizes / sizes.sum()).tolist(), abs=1
+    )
+    assert all(part.bytes == part.weights for part in found.parts)
 
 
 def test_entropy() -> None:

@@ -139,8 +139,20 @@ def test_sections(section: bytes) -> None:
     refused(file_of_section(section))
 
 
+POOLED = {"tensors": [["w", "float32", [4], 0], ["b", "bool", [3], 0]], "metadata": {}}
+POOLS = b"\0\0\1\1", b"\0" + VALUES  # of 1 byte an element, and of 4
+
+
+def test_pools() -> None:
+    assert decode(file_of(POOLED, b"".join(POOLS)))[0]["b"].tolist() == [False, True, True]
+    for body in (b"", POOLS[0], POOLS[1], b"".join(POOLS)[:-1], b"".join(POOLS) + b"\0"):
+        refused(file_of(POOLED, body))
+    refused(file_of({"tensors": [], "metadata": {}}, b"\0"))
+
+
 def test_a_boolean_is_0_or_1() -> None:
     assert "boolean" in refused(file_of_section(b"\0\0\0\1\2\1", dtype="bool"))
+    assert "boolean" in refused(file_of(POOLED, b"\0\0\1\2" + POOLS[1]))
 
 
 def test_a_deflated_header_gives_no_more_than_it_says() -> None:

@@ -96,6 +96,23 @@ def test_layouts_of_memory_do_not_matter() -> None:
         assert found.dtype == np.dtype("float32")
 
 
+def test_small_tensors_are_put_together() -> None:
+    """Together they take less than each in a file of its own, beyond what that file takes anyway."""
+    draw = np.random.default_rng(0)
+    tensors = {f"norm{i}": (1 + draw.standard_normal(32) / 8).astype("float32") for i in range(20)}
+    tensors |= {f"count{i}": np.array(17) for i in range(20)}
+    tensors |= {
+        "none": np.zeros(0, "float16"),
+        "mask": draw.random(40) < 0.5,
+        "w": clustered((30, 40), 4, 0.2),
+    }
+    data = encode(tensors)
+    entries = read_header(data)[0]
+    assert [entry.name for entry in entries if not entry.pooled] == ["mask", "w"]  # bits pack better alone
+    assert same(decode(data)[0], tensors)
+    assert len(data) < 0.9 * sum(len(encode({"x": array})) - len(encode({})) for array in tensors.values())
+
+
 def test_the_same_tensors_give_the_same_file() -> None:
     tensors = {"a": clustered((20, 30), 5, 0.2), "b": smooth()}
     assert encode(tensors, {"k": "v"}) == encode(tensors, {"k": "v"})
