@@ -63,7 +63,7 @@ def prepare(module: nn.Module, inputs: tuple[Tensor, ...], way: Way) -> nn.Modul
     if way == "eager":
         return module
     with torch.inference_mode(False), torch.no_grad():  # folded weights are ordinary tensors
-        prepared = _folded(module) if way == "frozen" else _compiled(module)
+        prepared = folded(module) if way == "frozen" else _compiled(module)
     with torch.inference_mode():
         try:
             answers = prepared(*inputs)
@@ -81,7 +81,7 @@ def _compiled(module: nn.Module) -> nn.Module:
     return compiled
 
 
-def _folded(module: nn.Module) -> nn.Module:
+def folded(module: nn.Module) -> nn.Module:
     """Source: the folding is that of Jacob et al. 2018, arXiv:1712.05877, section 3.2."""
     try:
         graph = fx.symbolic_trace(private_copy(module))

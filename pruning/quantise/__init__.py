@@ -7,6 +7,7 @@ quantised = quantise(loaded.module, {"fc1": 4, "fc2": 8}, scheme)
 from pruning.quantise.activations import InputGrid, calibrate, float_inputs, input_grids, quantise_inputs
 from pruning.quantise.clip import Clip, ClipQ, clip_and_partition
 from pruning.quantise.grid import Grid, Uniform, grid_of, quantise_weight
+from pruning.quantise.integer import to_integer
 from pruning.quantise.network import grids, quantise
 from pruning.quantise.ranges import RANGES, Range
 from pruning.quantise.straight import Straight
@@ -29,4 +30,5 @@ __all__ = [
     "quantise",
     "quantise_inputs",
     "quantise_weight",
+    "to_integer",
 ]
