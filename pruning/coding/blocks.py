@@ -9,8 +9,9 @@ import numpy as np
 from pruning.coding.bits import number
 from pruning.coding.reader import DEFLATED, PLAIN, SHUFFLED
 
-SAMPLE = 2**14  # of larger blocks, this many bytes from the middle say whether packing is worth its time
+SAMPLE = 2**14  # of larger blocks, this many bytes from the middle say whether to look for repetitions
 GAIN = 0.98
+REPEATS, CODES, RUNS = zlib.Z_DEFAULT_STRATEGY, zlib.Z_HUFFMAN_ONLY, zlib.Z_RLE  # what deflate looks for
 
 
 def block(data: bytes, width: int = 1) -> bytes:
@@ -22,25 +23,32 @@ def block(data: bytes, width: int = 1) -> bytes:
     """
     found = [bytes([PLAIN]) + data]
     for kind in (DEFLATED, SHUFFLED) if width > 1 else (DEFLATED,):
-        middle = (len(data) - SAMPLE) // 2 // width * width
-        if len(data) > 2 * SAMPLE:
-            sample = data[middle : middle + SAMPLE]
-            if len(deflated(_arranged(sample, kind, width))) > GAIN * len(sample):
-                continue
-        packed = deflated(_arranged(data, kind, width))
-        found.append(bytes([kind]) + number(len(packed)) + packed)
+        arranged = shuffled(data, width) if kind == SHUFFLED else data
+        # Floats repeat nothing but their exponents: codes alone are smaller, and far faster.
+        ways = [CODES, RUNS] if kind == SHUFFLED or width == 1 else []
+        if _repeats(arranged):
+            ways.append(REPEATS)
+        for way in ways:
+            packed = deflated(arranged, way)
+            found.append(bytes([kind]) + number(len(packed)) + packed)
     return min(found, key=len)
 
 
-def deflated(data: bytes, dictionary: bytes = b"") -> bytes:
+def deflated(data: bytes, strategy: int = REPEATS, dictionary: bytes = b"") -> bytes:
     """Raw deflate (RFC 1951)."""
-    level = 9 if len(data) < SAMPLE else 6
+    level = 9 if len(data) <= SAMPLE else 6
     given = {"zdict": dictionary} if dictionary else {}
-    machine = zlib.compressobj(level, zlib.DEFLATED, -15, 9, zlib.Z_DEFAULT_STRATEGY, **given)
+    machine = zlib.compressobj(level, zlib.DEFLATED, -15, 9, strategy, **given)
     return machine.compress(data) + machine.flush()
 
 
-def _arranged(data: bytes, kind: int, width: int) -> bytes:
-    if kind != SHUFFLED:
-        return data
+def shuffled(data: bytes, width: int) -> bytes:
+    """All first bytes of the values, then all second ones, ..."""
     return np.frombuffer(data, np.uint8).reshape(-1, width).T.tobytes()
+
+
+def _repeats(data: bytes) -> bool:
+    """Whether looking for repetitions is worth its time."""
+    middle = len(data) // 2
+    sample = data[middle : middle + SAMPLE]
+    return len(data) <= 2 * SAMPLE or len(deflated(sample)) < GAIN * len(deflated(sample, CODES))

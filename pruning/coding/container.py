@@ -37,7 +37,7 @@ def encode(
     ]
     table = {"tensors": records, "metadata": dict(metadata or {})}
     text = json.dumps(table, separators=(",", ":")).encode()
-    header, body = deflated(text, DICTIONARY), b"".join([*sections, *pools])
+    header, body = deflated(text, dictionary=DICTIONARY), b"".join([*sections, *pools])
     fixed = FIXED.pack(MAGIC, VERSION, len(header), len(text), 0)[: -CHECK.size]
     check = CHECK.pack(zlib.crc32(header, zlib.crc32(fixed)))
     return fixed + check + header + body + CHECK.pack(zlib.crc32(body))

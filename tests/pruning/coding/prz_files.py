@@ -44,7 +44,7 @@ def same(found: dict[str, np.ndarray], wanted: dict[str, np.ndarray]) -> bool:
 def file_of(header: Any, body: bytes, *, version: int = 1, unpacked: int | None = None) -> bytes:
     """A file of any header and any sections, its checksums right."""
     text = header if isinstance(header, bytes) else json.dumps(header).encode()
-    packed = deflated(text, DICTIONARY)
+    packed = deflated(text, dictionary=DICTIONARY)
     fixed = FIXED.pack(MAGIC, version, len(packed), len(text) if unpacked is None else unpacked, 0)[:-4]
     check = zlib.crc32(packed, zlib.crc32(fixed)).to_bytes(4, "little")
     return fixed + check + packed + body + zlib.crc32(body).to_bytes(4, "little")
