@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NoReturn, get_args
 
 from pruning.checkpoint import FORMS
+from pruning.cli.compress import add_compress_flags, run_compress
 from pruning.cli.console import Console
 from pruning.cli.evaluate import run_evaluate
 from pruning.cli.finetune import run_finetune
@@ -68,6 +69,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_scan(commands)
     _add_prune(commands)
     _add_finetune(commands)
+    _add_compress(commands)
     _add_evaluate(commands)
     _add_latency(commands)
     _add_train(commands)
@@ -240,8 +242,8 @@ def _add_prune(commands: Any) -> None:
         commands,
         run_prune,
         "prune a network and write it to a folder",
-        "Writes the pruned network (.safetensors), recipe.json, a model card (README.md) and load.py, and "
-        "measures accuracy on test images and latency in turns with the dense network.",
+        "Writes the pruned network (.safetensors or .prz), recipe.json, a card (README.md) and load.py, "
+        "and measures accuracy on test images and latency in turns with the dense network.",
     )
     _add_model(parser)
     _add_device(parser)
@@ -295,6 +297,27 @@ def _add_finetune(commands: Any) -> None:
     )
     add_flags(parser)
     parser.set_defaults(seed=None)  # that of the settings
+
+
+def _add_compress(commands: Any) -> None:
+    parser = _command(
+        commands,
+        run_compress,
+        "prune, share weights and code them: one small file",
+        "Writes a .prz, settings.json, load.py, and reader.py, which decodes the file with numpy alone. With "
+        "--recipe or --ratio it prunes first, as `finetune` does with the same flags.",
+    )
+    _add_model(parser)
+    _add_device(parser)
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--recipe", type=Path, metavar="FILE", help="what to prune, as `scan --write` makes it")
+    what.add_argument("--ratio", type=_ratio, metavar="R", help="prune this fraction of every key")
+    what.add_argument("--settings", type=Path, metavar="FILE", help="everything, as settings.json has it")
+    _add_method(parser)
+    _add_choices(parser)
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the files")
+    add_compress_flags(parser)
+    add_flags(parser)
 
 
 def _add_evaluate(commands: Any) -> None:

@@ -14,14 +14,17 @@ GAIN = 0.98
 REPEATS, CODES, RUNS = zlib.Z_DEFAULT_STRATEGY, zlib.Z_HUFFMAN_ONLY, zlib.Z_RLE  # what deflate looks for
 
 
-def block(data: bytes, width: int = 1) -> bytes:
+def block(data: bytes, width: int = 1, *, pack: bool = True) -> bytes:
     """A block of the format: plain, deflated, or deflated after its bytes were shuffled.
 
     Args:
         data: the bytes; their number is known to the reader.
         width: bytes of each value, which shuffling keeps apart.
+        pack: False leaves it plain.
     """
     found = [bytes([PLAIN]) + data]
+    if not pack:
+        return found[0]
     for kind in (DEFLATED, SHUFFLED) if width > 1 else (DEFLATED,):
         arranged = shuffled(data, width) if kind == SHUFFLED else data
         # Floats repeat nothing but their exponents: codes alone are smaller, and far faster.

@@ -30,7 +30,9 @@ def encode(
         ValueError: if a tensor has another dtype or too many dimensions.
     """
     arrays = {name: _checked(name, np.asarray(array)) for name, array in tensors.items()}
-    sections, pools = _pooled(list(arrays.values()), [section(array, coding) for array in arrays.values()])
+    sections, pools = _pooled(
+        [*arrays.values()], [section(array, coding) for array in arrays.values()], coding
+    )
     records = [
         [name, array.dtype.name, list(array.shape), len(each)]
         for (name, array), each in zip(arrays.items(), sections, strict=True)
@@ -43,7 +45,9 @@ def encode(
     return fixed + check + header + body + CHECK.pack(zlib.crc32(body))
 
 
-def _pooled(arrays: list[np.ndarray], sections: list[bytes]) -> tuple[list[bytes], list[bytes]]:
+def _pooled(
+    arrays: list[np.ndarray], sections: list[bytes], coding: Coding
+) -> tuple[list[bytes], list[bytes]]:
     """Sections, those of small tensors empty where a pool of them is smaller; and these pools."""
     pools: list[bytes] = []
     for width in (1, 2, 4, 8):
@@ -54,7 +58,7 @@ def _pooled(arrays: list[np.ndarray], sections: list[bytes]) -> tuple[list[bytes
             and array.nbytes <= POOLED_BYTES
             and len(sections[place]) > POOLED_SHARE * array.nbytes
         ]
-        pool = block(b"".join(arrays[place].tobytes() for place in small), width)
+        pool = block(b"".join(arrays[place].tobytes() for place in small), width, pack=coding.huffman)
         if small and len(pool) < sum(len(sections[place]) for place in small):
             pools.append(pool)
             sections = [b"" if place in small else each for place, each in enumerate(sections)]

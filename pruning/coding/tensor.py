@@ -28,7 +28,8 @@ class Coding:
 
     Args:
         gap_bits: bits of a gap between values, 1 to 10; None takes the best for each tensor.
-        huffman: Huffman codes; else gaps and shared values take a fixed number of bits.
+        huffman: Huffman codes, those of deflate among them; else gaps and shared values take a fixed number
+            of bits, and everything else is as it is.
         share: codebooks for tensors with few distinct values.
         sparse: zeros are left out; else they are stored.
         contexts: codes may depend on the value before, which saves up to a tenth; needs `huffman`.
@@ -81,12 +82,12 @@ def _sections(laid: list[_Laid], coding: Coding, size: int) -> Iterator[bytes]:
     shortest = min(laid, key=lambda each: len(each.places))
     book = codebook(shortest.values) if coding.share else None
     if book is None or 4 * len(book) > len(shortest.values):
-        values = block(shortest.values.tobytes(), shortest.values.dtype.itemsize)
+        values = block(shortest.values.tobytes(), shortest.values.dtype.itemsize, pack=coding.huffman)
         yield bytes([shortest.form]) + shortest.places + values
     if book is None:
         return
     negative = int(np.searchsorted(book, book.dtype.type(1 << 8 * book.dtype.itemsize - 1)))
-    packed = number(len(book)) + block(book.tobytes(), book.dtype.itemsize)
+    packed = number(len(book)) + block(book.tobytes(), book.dtype.itemsize, pack=coding.huffman)
     for each in laid:
         coded = b""
         if len(book) > 1:
@@ -111,7 +112,7 @@ def _laid(rows: np.ndarray, shape: tuple[int, ...], coding: Coding) -> Iterator[
         gaps = np.diff(places, prepend=-1) - 1
         forms = {GAPS: _gaps(gaps, coding, rows.size)}
         if coding.gap_bits is None:
-            forms[BITMAP] = block(np.packbits(flat != 0).tobytes())
+            forms[BITMAP] = block(np.packbits(flat != 0).tobytes(), pack=coding.huffman)
         form = min(forms, key=lambda form: len(forms[form]))
         yield _Laid(form | order, number(len(places)) + forms[form], flat[places], gaps)
 

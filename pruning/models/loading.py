@@ -41,7 +41,7 @@ def load_model(name: str, weights: Path | str | bytes | None = None) -> LoadedMo
 
     Args:
         name: of an entry of `MODELS`.
-        weights: a `.safetensors` or `.pt` state dict of the architecture, as a path or as the file's bytes;
+        weights: a `.safetensors`, `.prz` or `.pt` state dict of it, as a path or as the file's bytes;
             the shipped weights if not given. Other float types are converted to float32.
     Raises:
         ValueError: in one sentence, if there is no such model, or its file is unreadable, hostile, of another

@@ -97,6 +97,13 @@ def test_a_pool_is_shared_out_among_its_tensors() -> None:
     assert all(part.bytes == part.weights for part in found.parts)
 
 
+def test_without_huffman_nothing_is_deflated() -> None:
+    found = breakdown(encode(tensors(), {}, Coding(huffman=False, share=False)))
+    for part in found.parts:
+        assert part.form.partition(",")[2] in ("", " plain", " plain, in columns")
+        assert part.weights >= part.stored * part.weight_bits // 8
+
+
 def test_entropy() -> None:
     assert entropy_bits(np.array([4, 4])) == 8
     assert entropy_bits(np.array([[4, 4], [8, 0]])) == 8
