@@ -78,13 +78,13 @@ class IntegerLayer(nn.Module):
         self.relu = False  # whether a ReLU follows in the same kernel
         self.takes_integers = False  # whether what comes is rounded already
         self.gives: InputGrid | None = None  # the lattice of the only layers that take its output
-        self._packed: Tensor | None = None
+        self._packed: dict[tuple[int, ...], Tensor] = {}
 
     def forward(self, x: Tensor) -> Tensor:
         """(b, ..., in) or (b, in, ...) -> the layer's output, float32, or uint8 if it hands integers on."""
         if not self.takes_integers:
             x = rounded(x, self.grid)
-        given = (x, self.grid.scale, self.grid.zero_point, self._weight(), self.scale, self.zero_points)
+        given = (x, self.grid.scale, self.grid.zero_point, self._weight(x), self.scale, self.zero_points)
         last: tuple[Any, ...] = (1.0, 0, torch.float32)
         if self.gives is not None:
             last = (self.gives.scale, self.gives.zero_point, torch.uint8)
@@ -93,19 +93,24 @@ class IntegerLayer(nn.Module):
             return torch.ops.onednn.qlinear_pointwise(*given, self.bias, *last)
         return torch.ops.onednn.qconv_pointwise(*given, self.bias, *self.geometry, *last)
 
-    def _weight(self) -> Tensor:
-        """The weight in the kernel's own order, made when it is first needed."""
-        if self._packed is None:
+    def _weight(self, x: Tensor) -> Tensor:
+        """The weight in the kernel's own order for images of this size, made when it is first needed.
+
+        In another order it would be put into this one at every call, which takes longer than all the rest.
+        """
+        size = tuple(x.shape[1:])
+        if size not in self._packed:
+            shape = list(x.shape)
             if self.geometry is None:
-                self._packed = torch.ops.onednn.qlinear_prepack(self.weight, None)
+                rows = [x.shape[:-1].numel(), shape[-1]]
+                self._packed[size] = torch.ops.onednn.qlinear_prepack(self.weight, rows)
             else:
                 given = self.weight, self.scale, self.grid.scale, self.grid.zero_point
-                self._packed = torch.ops.onednn.qconv_prepack(*given, *self.geometry, None)
-        assert self._packed is not None
-        return self._packed
+                self._packed[size] = torch.ops.onednn.qconv_prepack(*given, *self.geometry, shape)
+        return self._packed[size]
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_packed": None}  # the kernel's order is not copied or pickled
+        return {**self.__dict__, "_packed": {}}  # the kernel's order is not copied or pickled
 
     def extra_repr(self) -> str:
         """The shape of its weight."""
