@@ -10,16 +10,19 @@ from pruning.quantise.grid import Grid, Uniform, grid_of, quantise_weight
 from pruning.quantise.integer import to_integer
 from pruning.quantise.network import grids, quantise
 from pruning.quantise.ranges import RANGES, Range
+from pruning.quantise.search import Found, Tried, search
 from pruning.quantise.straight import Straight
 
 __all__ = [
     "RANGES",
     "Clip",
     "ClipQ",
+    "Found",
     "Grid",
     "InputGrid",
     "Range",
     "Straight",
+    "Tried",
     "Uniform",
     "calibrate",
     "clip_and_partition",
@@ -30,5 +33,6 @@ __all__ = [
     "quantise",
     "quantise_inputs",
     "quantise_weight",
+    "search",
     "to_integer",
 ]
