@@ -215,7 +215,10 @@ class _Run:
     ) -> None:
         """Measure, keep and tell an epoch."""
         progress, trainee = self.progress, self.trainee
-        untouched = number == 0 and self.settings.pruning.start == "trained"
+        # A constraint may have changed the weights when it was set.
+        untouched = (
+            number == 0 and self.settings.pruning.start == "trained" and self.subject.constrain is None
+        )
         report = self.dense if untouched else evaluate(trainee.module, self.subject.task)
         epoch = self._record(number, report, trained, before)
         progress.epochs.append(epoch)

@@ -5,12 +5,15 @@ from collections.abc import Callable
 import pytest
 import torch
 import torch.nn.functional as F
+from fake_task import fake_task
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_networks import Plain, Tied
 from torch import nn
 
+from pruning.evaluate import evaluate
 from pruning.quantise import Clip, ClipQ, Straight, Uniform, clip_and_partition, quantise
+from pruning.recover import Pruning, Recovery, recover
 
 Constraint = Straight | ClipQ
 X = torch.randn(40, 1, 6, 6, generator=torch.Generator().manual_seed(1))
@@ -201,3 +204,20 @@ def test_refused() -> None:
         ClipQ(Plain(), {"nowhere": Clip(0.5, 3)})
     with pytest.raises(ValueError, match="after 1 step or more"):
         Straight(Plain(), {"head": 3}, refresh=0)
+
+
+@BOTH
+def test_recover_trains_under_it_and_gives_the_quantised_network(
+    made: Callable[[nn.Module], Constraint],
+) -> None:
+    net, task = network().eval(), fake_task()
+    fit = Pruning(prune=0, recover=2)
+    found = recover(net, task, Recovery(pruning=fit), example_inputs=(task.validation.x,), constrain=made)
+    got = found.module
+    assert isinstance(got, Plain)
+    assert len(got.conv2.weight.unique()) < 40
+    assert len(net.conv2.weight.unique()) > 400
+    first = network().eval()
+    made(first).set()  # the state before the first step is the rounded network, not the one given
+    assert found.epochs[0].accuracy == evaluate(first, task).accuracy
+    assert found.recovered.accuracy == max(epoch.accuracy for epoch in found.epochs)
