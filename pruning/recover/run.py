@@ -282,6 +282,9 @@ class _Run:
         module = self._recalibrated(module)
         for parameter in module.parameters():
             parameter.grad = None
+            parameter.detach().add_(
+                0.0
+            )  # what a mask made of a negative weight is -0.0, which is not all bits 0
             parameter.requires_grad_(parameter.is_floating_point())
         return Recovered(
             module=module,

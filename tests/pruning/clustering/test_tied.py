@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 import pruning
 from pruning.clustering import Tied, centroids_of, cluster
-from pruning.recover import Fit, Pruning, Recovery, recover
+from pruning.recover import Fit, Pruning, Recovery, Teach, recover
 
 BITS = {"0": 2, "2": 3}
 
@@ -97,5 +97,17 @@ def test_a_run_trains_centroids_and_keeps_them() -> None:
     assert all(
         torch.equal(a, b) for a, b in zip(found.module.parameters(), again.module.parameters(), strict=True)
     )
-    with pytest.raises(ValueError, match="leave the folder out"):
-        recover(clustered, task, settings, example_inputs=(), folder="x", constrain=constrain)
+    for options in ({"constrain": constrain}, {"teacher": loaded.module}):
+        with pytest.raises(ValueError, match="leave the folder out"):
+            recover(clustered, task, settings, example_inputs=(), folder="x", **options)  # type: ignore[arg-type]
+
+
+def test_another_network_may_teach() -> None:
+    loaded, task = pruning.load_model("digits-mlp"), pruning.load_task("digits")
+    clustered = cluster(loaded.module, {"hidden.fc1": 1, "hidden.fc2": 1})
+    settings = Recovery(pruning=Pruning(prune=0, recover=2), fit=Fit(lr=1e-3), teach=Teach(weight=1.0))
+    losses = []
+    for teacher in (None, loaded.module):
+        found = recover(clustered, task, settings, example_inputs=loaded.example_inputs, teacher=teacher)
+        losses.append(found.epochs[-1].losses["distillation"])
+    assert losses[0] < losses[1], "it is its own teacher at first, and differs from the other one"

@@ -63,6 +63,8 @@ def test_all_stages_one_after_the_other(method: str) -> None:
     check_file(found)
     sizes = [stage.size.total for stage in stages]
     assert sizes[0] > sizes[1] > sizes[2] > sizes[-1]
+    before, pruned_weight = stages[0].size.weights, stages[1].size.weights
+    assert pruned_weight < 0.52 * before, "what is masked is all zeros, not -0.0"
     assert found.ratio > 8
     assert stages[-1].report.accuracy == pruning.evaluate(found.module, pruning.load_task("digits")).accuracy
     for name, bits in share.bits.items():
