@@ -109,6 +109,7 @@ class _Run:
     def __post_init__(self) -> None:
         self.recipe = self.settings.prune.recipe if self.settings.prune else Recipe()
         self.module = self.dense
+        self.exact = self.dense  # before weights were shared
         self.plan: Plan | None = None
         self._tell(dense_stage(self.dense, self._measure))
 
@@ -136,6 +137,7 @@ class _Run:
     def share(self) -> None:
         """Give weights few values."""
         if self._sharing is not None:
+            self.exact = self.module
             self.module = shared(self.module, self._sharing)
             self._done("shared", INDEXED)
 
@@ -144,6 +146,8 @@ class _Run:
         wanted, sharing = self.settings.tune, self._sharing
         if wanted is None or sharing is None:
             return
+        if sharing.method != "cluster":
+            self.module = self.exact  # trained straight through; rounded twice, more would be lost
         masks = masks_when_small(self.module, self._plan) if self.plan else {}
         made: list[Constraint] = []
 
