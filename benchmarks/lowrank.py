@@ -13,7 +13,7 @@ between the smaller layers too, before the training.
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
 
 import torch
@@ -28,7 +28,7 @@ from pruning.models import LoadedModel, load_model
 from pruning.recipe import Recipe, Rule
 from pruning.recover import Fit, Pruning, Recovery, recover
 from pruning.recover.trainee import contiguous
-from pruning.tasks import MissingData, Task, load_task
+from pruning.tasks import MissingData, Split, Task, load_task
 
 BATCHES = (1, 128)
 CONVOLUTIONAL = (
@@ -57,6 +57,7 @@ class Case:
     fit: Fit
     decompose: LowRank
     prune: float
+    images: int | None = None  # of the training split, that training uses; None = all
 
 
 DIGITS = Fit(lr=1e-3, weight_decay=0.05, shift=0.8, rotate=10, zoom=0.1)
@@ -83,6 +84,7 @@ CASES = {
         Fit(optimizer="sgd", lr=0.02, batch_size=128, shift=4, flip=True),
         LowRank(method="spatial-svd", energy=0.9),
         0.2,
+        images=10_000,
     ),
 }
 
@@ -111,7 +113,8 @@ class Table:
     """The rows of one network, each printed as soon as it is measured."""
 
     def __init__(self, loaded: LoadedModel, task: Task, case: Case, budget: float) -> None:
-        self.dense, self.example, self.task = loaded.module, loaded.example_inputs, task
+        self.dense, self.example = loaded.module, loaded.example_inputs
+        self.task = replace(task, train=first(task.train, case.images))
         self.case, self.budget = case, budget
         self.cost = CostModel(self.dense, self.example).dense
         self.foretold = True
@@ -120,8 +123,8 @@ class Table:
         """The dense network, every way, and the one that is pruned too."""
         case, whole = self.case, self.measured(self.dense)
         print(
-            f"Epochs: {case.epochs}; test accuracy in percent on {whole.n:,} images. "
-            f"Dense: {percent(whole)}, {self.cost.parameters:,} parameters, {self.cost.macs:,} MACs.\n"
+            f"Epochs: {case.epochs}, of {len(self.task.train):,} images; test accuracy in percent on "
+            f"{whole.n:,} images. Dense: {percent(whole)}, {self.cost.parameters:,} parameters, {self.cost.macs:,} MACs.\n"
         )
         print(
             head(
@@ -189,6 +192,11 @@ class Table:
 
     def measured(self, module: nn.Module) -> Report:
         return evaluate(module, self.task, "test")
+
+
+def first(split: Split, images: int | None) -> Split:
+    """The first images of a split, whose order is stratified already."""
+    return Split(split.name, split.store, split.rows[:images], split.targets[:images].numpy())
 
 
 def percent(report: Report) -> str:
