@@ -124,7 +124,8 @@ class Table:
         case, whole = self.case, self.measured(self.dense)
         print(
             f"Epochs: {case.epochs}, of {len(self.task.train):,} images; test accuracy in percent on "
-            f"{whole.n:,} images. Dense: {percent(whole)}, {self.cost.parameters:,} parameters, {self.cost.macs:,} MACs.\n"
+            f"{whole.n:,} images. Dense: {percent(whole)}, {self.cost.parameters:,} parameters, "
+            f"{self.cost.macs:,} MACs.\n"
         )
         print(
             head(
