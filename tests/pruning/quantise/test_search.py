@@ -51,18 +51,18 @@ def test_it_is_as_small_as_asked_and_changes_nothing(net: nn.Module, task: FakeT
     ClipQ(net, found.clips)
 
 
-def test_no_other_choice_that_is_as_small_has_less_loss(net: nn.Module, task: FakeTask) -> None:
+def test_no_other_choice_that_is_as_small_changes_less(net: nn.Module, task: FakeTask) -> None:
     found = search(net, task, LAYERS, ratio=12.0, **SMALL)  # type: ignore[arg-type]
     by_layer = [[one for one in found.tried if one.layer == name] for name in LAYERS]
 
     def sums(pair: tuple) -> tuple[float, float]:  # type: ignore[type-arg]
-        return sum(one.loss for one in pair), sum(one.bits for one in pair)
+        return sum(one.change for one in pair), sum(one.bits for one in pair)
 
     chosen = tuple(next(one for one in options if one.clip == found.clips[one.layer]) for options in by_layer)
-    loss, bits = sums(chosen)
+    change, bits = sums(chosen)
     for pair in itertools.product(*by_layer):
         other = sums(pair)
-        assert other[1] > bits or other[0] >= loss
+        assert other[1] > bits or other[0] >= change
 
 
 def test_more_is_taken_when_more_is_asked(net: nn.Module, task: FakeTask) -> None:
@@ -71,7 +71,7 @@ def test_more_is_taken_when_more_is_asked(net: nn.Module, task: FakeTask) -> Non
     assert ratios[0] < ratios[-1]
 
 
-def test_a_loss_that_is_no_number_is_never_chosen(net: nn.Module) -> None:
+def test_a_network_without_numbers_is_searched_all_the_same(net: nn.Module) -> None:
     with torch.no_grad():
         net.norm2.running_var.fill_(math.inf)  # type: ignore[union-attr, operator]
         net.head.bias[0] = math.nan  # type: ignore[union-attr, index]
