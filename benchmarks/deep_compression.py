@@ -191,8 +191,8 @@ def show(loaded: LoadedModel, task: Task, wanted: Wanted, found: Compressed) -> 
     met = "yes" if found.ratio >= wanted.times and lost <= wanted.points + 1e-9 else "no"
     print(
         f"\n{size:,} bytes, {found.ratio:.1f} times smaller. Test accuracy: dense {told(dense)}, "
-        f"compressed {told(after)}; {lost:+.2f} points lost. At least {wanted.times:g} times at {wanted.points:g} points "
-        f"at most: {met}. {check}\n"
+        f"compressed {told(after)}; {lost:+.2f} points lost. "
+        f"At least {wanted.times:g} times at {wanted.points:g} points at most: {met}. {check}\n"
     )
 
 
