@@ -45,7 +45,7 @@ from pruning.recover import Fit, Pruning, Recovery, Teach, recalibrate, recover
 from pruning.shrink import shrink
 from pruning.tasks import MissingData, Task, load_task
 
-DEFAULT = ("digits-cnn", "digits-resnet", "mnist-lenet-300-100", "mnist-lenet-5", "cifar10-resnet20")
+DEFAULT = ("digits-mlp", "digits-cnn", "mnist-lenet-300-100", "mnist-lenet-5", "cifar10-resnet20")
 RATIOS = (0.5, 0.75, 0.9, 0.95)
 HIGH = 0.9  # from here on gradual pruning has to be the best
 
@@ -66,7 +66,7 @@ WAYS = {
     "L1": Way("l1", ONE_SHOT),
     "Taylor": Way("taylor", ONE_SHOT),
     "L1 gradual + distillation": Way(
-        "l1", Pruning(schedule="cubic", prune=6, updates=4, recover=EPOCHS - 6), Teach(weight=0.7)
+        "l1", Pruning(schedule="cubic", prune=3, updates=8, recover=EPOCHS - 3), Teach(weight=0.7)
     ),
 }
 DIGITS_FIT = Fit(lr=2e-3, weight_decay=0.05, shift=0.8, rotate=10, zoom=0.1)
