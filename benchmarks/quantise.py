@@ -2,7 +2,7 @@
 
 1. Test accuracy of the digits networks by bits of the weights of all their linear layers and convolutions:
    rounded after training by several schemes, trained straight through the rounding, and by CLIP-Q, which also
-   clips half of the weights to zero. "As dense" is how far a change of one image of 360 goes: 0.28 points.
+   clips half of the weights to zero. One of the 360 test images is 0.28 points.
 2. Weights and inputs rounded, after training.
 3. CLIP-Q's parameters, searched for a guessed size, before and after training, beside the same clip for all.
 4. Networks in 8-bit integers: accuracy, and measured speed beside the float network with folded norms.
