@@ -69,6 +69,26 @@ def test_the_optimum_of_many_numbers_is_no_worse_than_another_way() -> None:
     assert fit(values, 16, init="exact").error <= fit(values, 16, init="linear").error * 1.0001
 
 
+@pytest.mark.parametrize("init", [name for name in INITS if name != "linear"])
+def test_another_k_means_moves_centroids_to_the_same_places(init: str) -> None:
+    pytest.importorskip("sklearn")
+    values = torch.randn(800, generator=torch.Generator().manual_seed(1)).round(decimals=2)
+    for k in (1, 2, 5, 16):
+        own = fit(values, k, init=init)
+        other = fit(values, k, init=init, solver="scikit-learn")
+        assert torch.allclose(own.centroids, other.centroids, atol=1e-6)
+        assert torch.equal(own.index, other.index)
+        assert own.error == pytest.approx(other.error, rel=1e-6)
+
+
+def test_clusters_left_empty_go_or_get_a_new_place() -> None:
+    pytest.importorskip("sklearn")
+    values = torch.cat([torch.linspace(-1.0, 1.0, 60), torch.tensor([100.0])])
+    own, other = fit(values, 8), fit(values, 8, solver="scikit-learn")
+    assert len(own.centroids) < len(other.centroids) == 8
+    assert other.error < own.error
+
+
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
 def test_zeros_stay_zero_and_few_values_are_left(dtype: torch.dtype) -> None:
     weight = torch.randn(6, 5, 3, 3, generator=torch.Generator().manual_seed(0)).to(dtype)
@@ -116,3 +136,5 @@ def test_numbers_must_be_there_and_finite(values: Tensor) -> None:
         fit(values, 2)
     with pytest.raises(ValueError, match="There is no initialisation"):
         fit(torch.ones(2), 1, init="sideways")
+    with pytest.raises(ValueError, match="no solver 'sideways'; choose from own, scikit-learn"):
+        fit(torch.ones(2), 1, solver="sideways")  # type: ignore[arg-type]
