@@ -18,8 +18,12 @@ def left_vectors(matrix: Tensor, root: Tensor | None = None) -> tuple[Tensor, Te
         root: (n, n), so that `matrix @ root` is what is decomposed; None = the matrix itself.
     Returns:
         (m, k) with the largest entry of each column positive, and (k,), k = min(m, n); float64.
+    Raises:
+        ValueError: if an entry is not finite.
     """
     matrix = matrix.double()
+    if not matrix.isfinite().all():
+        raise ValueError("A weight that is not finite has no decomposition; load weights without NaN.")
     vectors, values, _ = torch.linalg.svd(matrix if root is None else matrix @ root, full_matrices=False)
     largest = vectors.gather(0, vectors.abs().argmax(0, keepdim=True))
     return vectors * torch.where(largest < 0, -1.0, 1.0), values

@@ -180,6 +180,14 @@ def test_what_cannot_be_done_is_said(ranks: dict[str, int | Ranks], method: str,
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("method", [name for name in METHODS if name != "svd"])
+def test_weights_that_are_not_finite_are_refused(method: str) -> None:
+    network = nn.Sequential(nn.Conv2d(3, 4, 3))
+    network[0].weight.data[0, 0, 0, 0] = float("nan")
+    with pytest.raises(ValueError, match="not finite"):
+        factorise(network, {"0": (2,) * len(METHODS[method].most((4, 3, 3, 3)))}, method)
+
+
 def test_a_network_is_factorised_once() -> None:
     small = factorise(nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4)), {"0": 2})
     with pytest.raises(ValueError, match="factorised already"):
