@@ -49,6 +49,8 @@ def recipe_of(settings: str) -> Recipe | None:
     """The recipe in a run's settings: they are one, or they contain one; None if there is none."""
     try:
         found = json.loads(settings)
+        if isinstance(found, dict) and isinstance(found.get("prune"), dict):
+            found = found["prune"]  # of a compression
         found = found.get("recipe", found) if isinstance(found, dict) else None
         return Recipe.from_json(json.dumps(found)) if found and "rules" in found else None
     except ValueError:

@@ -5,6 +5,7 @@ found = compress(loaded.module, task, wanted, example_inputs=loaded.example_inpu
 Path("network.prz").write_bytes(found.file)
 """
 
+from pruning.compress.begin import Begun, begun
 from pruning.compress.run import Compressed, compress
 from pruning.compress.scan import BitsPoint, bits_scan
 from pruning.compress.settings import Compression, Packing, Sharing
@@ -13,12 +14,14 @@ from pruning.compress.weights import shared
 
 __all__ = [
     "STAGES",
+    "Begun",
     "BitsPoint",
     "Compressed",
     "Compression",
     "Packing",
     "Sharing",
     "Stage",
+    "begun",
     "bits_scan",
     "compress",
     "shared",

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from pruning.clustering import Tied
 from pruning.coding import Coding
+from pruning.compress.begin import Begun
 from pruning.compress.settings import Compression, Sharing
 from pruning.compress.stages import INDEXED, PLAIN, Stage, dense_stage, stage_of
 from pruning.compress.weights import constraint, shared
@@ -66,6 +67,7 @@ def compress(
     on_epoch: Callable[[str, Epoch], None] | None = None,
     on_step: Callable[[int, int], None] | None = None,
     stop: Stop | None = None,
+    begin: Begun | None = None,
 ) -> Compressed:
     """Compress a network, each stage on what the one before has made.
 
@@ -83,12 +85,17 @@ def compress(
         on_epoch: called with the name of the stage in training ("pruned" or "tuned") and each epoch.
         on_step: called before each step of a training with the steps done and to do, of that training.
         stop: ends trainings at the next step; the stages after them are still done.
+        begin: the network as it was pruned before, in place of pruning it.
     Raises:
-        ValueError: settings that do not fit the network.
+        ValueError: settings that do not fit the network, or that prune what is pruned already.
     Source: Han et al. 2015, arXiv:1510.00149.
     """
+    if begin is not None and (settings.prune is not None or settings.low_rank is not None):
+        raise ValueError("The network is pruned already; leave prune and low_rank out of the settings.")
     run = _Run(module, task, settings, tuple(example_inputs), on_stage, on_epoch)
     run.low_rank()
+    if begin is not None:
+        run.go_on(begin)
     run.prune(None if folder is None else Path(folder), on_step, stop)
     run.share()
     run.tune(on_step, stop)
@@ -133,6 +140,11 @@ class _Run:
         )
         self.module, self.plan = found.module, found.plan
         self._done("pruned", PLAIN, found.recovered)
+
+    def go_on(self, begin: Begun) -> None:
+        """Take over a network that is pruned."""
+        self.module, self.plan, self.recipe = begin.module, begin.plan, begin.recipe
+        self._done("pruned", PLAIN)
 
     def share(self) -> None:
         """Give weights few values."""

@@ -10,7 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from pruning.history.figures import Figures
 
-Kind = Literal["evaluation", "scan", "fine-tuning", "export", "study"]
+Kind = Literal["evaluation", "scan", "fine-tuning", "export", "study", "compression"]
 RunState = Literal["queued", "running", "paused", "interrupted", "done", "failed", "cancelled"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 STATES: tuple[RunState, ...] = get_args(RunState)

@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pruning.compress.settings import Compression
 from pruning.criteria import CRITERIA
 from pruning.history import About, Figures, History, Kind, Measured
 from pruning.history.figures import MOST_KEYS
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from pruning.sensitivity import Scan
 
 MIXED = "mixed"
-Settings = Recovery | StudySettings
+Settings = Recovery | StudySettings | Compression
 
 
 @dataclass(frozen=True)
@@ -106,11 +107,14 @@ def about_run(
 
     Args:
         loaded: the dense network.
-        settings: of a fine-tuning or a study.
+        settings: of a fine-tuning, a study or a compression.
         owner, device: as of `About`.
         title: made from the settings if empty.
     """
-    about = _study(settings) if isinstance(settings, StudySettings) else _fine_tuning(settings)
+    if isinstance(settings, StudySettings):
+        about = _study(settings)
+    else:
+        about = _compression(settings) if isinstance(settings, Compression) else _fine_tuning(settings)
     known = {
         "owner": owner,
         "device": device,
@@ -132,6 +136,27 @@ def _fine_tuning(settings: Recovery) -> About:
         schedule=settings.pruning.schedule if rules else "",
         ratio=ratio_of(settings.recipe),
         seed=settings.fit.seed,
+    )
+
+
+def _compression(settings: Compression) -> About:
+    recipe = settings.prune.recipe if settings.prune else Recipe()
+    rules = list(recipe.rules.values())
+    said = ["pruned"] if rules else []
+    if settings.share:
+        bits = sorted(set(settings.share.bits.values()))
+        width = f"{bits[0]}" if len(bits) == 1 else f"{bits[0]} to {bits[-1]}" if bits else "no"
+        said.append(f"{settings.share.method}, {width} bit")
+    said += ["trained"] if settings.tune else []
+    said += ["Huffman coded"] if settings.packing.huffman else []
+    return About(
+        kind="compression",
+        title=", ".join(said) or "coded",
+        criterion=one_of([rule.criterion for rule in rules]),
+        granularity=one_of([rule.granularity for rule in rules]),
+        schedule=settings.prune.pruning.schedule if settings.prune and rules else "",
+        ratio=ratio_of(recipe),
+        seed=settings.share.seed if settings.share else None,
     )
 
 

@@ -24,7 +24,7 @@ from pruning.runs.submit import submit
 from pruning.store import cache_dir
 from pruning.tasks import data_dir
 
-KINDS: tuple[Kind, ...] = ("fine-tuning", "study")  # that workers do
+KINDS: tuple[Kind, ...] = ("fine-tuning", "study", "compression")  # that workers do
 MOST_WORKERS = 4  # processes; all but one are paused
 LOG = "log.txt"
 _ROOT = Path(__file__).resolve().parents[2]
@@ -90,21 +90,25 @@ class Dispatcher:
         owner: str = "",
         title: str = "",
         device: str = "cpu",
+        pruned: bytes | None = None,
     ) -> str:
         """Put a run into the queue.
 
         Args:
             loaded: the dense network; its weights are copied, so that a run does not depend on its source.
-            settings: of a fine-tuning or a study.
+            settings: of a fine-tuning, a study or a compression.
             owner: token of the visitor who asks.
             title: for the screen; made from the settings if empty.
             device: that it is to run on.
+            pruned: checkpoint of the network that a compression begins with, pruned before; None = `loaded`.
         Returns:
             The run's id.
         Raises:
             ValueError: in one sentence, if it cannot be, or too much waits or is kept already.
         """
-        run_id = submit(self.history, loaded, settings, owner=owner, title=title, device=device)
+        run_id = submit(
+            self.history, loaded, settings, owner=owner, title=title, device=device, pruned=pruned
+        )
         self._wake.set()
         return run_id
 

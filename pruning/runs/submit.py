@@ -16,7 +16,7 @@ from pruning.models import LoadedModel, load_model
 from pruning.runs.about import Settings, about_run
 from pruning.runs.study import StudySettings
 
-DENSE, SETTINGS = "dense.safetensors", "settings.json"
+DENSE, PRUNED, SETTINGS = "dense.safetensors", "pruned.safetensors", "settings.json"
 MOST_WAITING, MOST_OF_ONE = 50, 10  # runs in the queue, in all and of one visitor
 
 
@@ -28,6 +28,7 @@ def submit(
     owner: str = "",
     title: str = "",
     device: str = "cpu",
+    pruned: bytes | None = None,
 ) -> str:
     """Put a run into the queue; see `Dispatcher.submit`."""
     if isinstance(settings, StudySettings) and settings.model != loaded.name:
@@ -44,6 +45,8 @@ def submit(
     try:
         folder.mkdir(parents=True)
         write_dense(folder, loaded)
+        if pruned is not None:
+            write_atomically(folder / PRUNED, pruned)
         write_atomically(folder / SETTINGS, text.encode())
     except (OSError, ValueError) as error:
         shutil.rmtree(folder, ignore_errors=True)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pruning.history import Run
 
 NAME, NOTE = "compare-name", "compare-note"
-_OPENED = ("fine-tuning",)
+_OPENED = {"fine-tuning": "pages/finetune.py", "compression": "pages/compress.py"}
 
 
 def picked(session: Session) -> list[Run]:
@@ -56,7 +56,7 @@ def _one(session: Session, run: Run) -> None:
         _use(session, run)
     if run.kind in _OPENED and st.button("Open the run", icon=":material/open_in_new:", key="compare-open"):
         session.look_at(run.id)
-        st.switch_page("pages/finetune.py")
+        st.switch_page(_OPENED[run.kind])
 
 
 def _save(run_id: str) -> None:

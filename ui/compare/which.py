@@ -25,6 +25,7 @@ KINDS = {
     "fine-tuning": "Fine-tunings",
     "scan": "Scans",
     "study": "Studies",
+    "compression": "Compressions",
 }
 _STAR_CLICK = "compare-star"
 

@@ -19,8 +19,20 @@ if TYPE_CHECKING:
     from pruning.history import Run
     from pruning.recover.record import Epoch
 
-SYMBOLS = {"evaluation": "circle", "export": "diamond", "fine-tuning": "square", DENSE: "star"}
-KINDS = {"evaluation": "evaluation", "export": "export", "fine-tuning": "fine-tuned", DENSE: "dense"}
+SYMBOLS = {
+    "evaluation": "circle",
+    "export": "diamond",
+    "fine-tuning": "square",
+    "compression": "cross",
+    DENSE: "star",
+}
+KINDS = {
+    "evaluation": "evaluation",
+    "export": "export",
+    "fine-tuning": "fine-tuned",
+    "compression": "compressed",
+    DENSE: "dense",
+}
 ROW = 30  # pixels of a part's two bars
 FEW = 12  # classes up to which a cell's number is written
 
