@@ -71,11 +71,14 @@ def test_the_gradient_of_a_centroid_is_the_sum_over_its_members() -> None:
     module = network()
     tied = Tied(module, BITS)
     module(torch.randn(4, 3, 6, 6)).square().sum().backward()
-    weight = module[2].weight
+    weight, pruned = module[2].weight, module[0].weight
     gradient = weight.grad.clone()
+    assert pruned.grad[pruned == 0].any()
     tied.before_step()
     for members in groups(weight):
         assert torch.allclose(weight.grad[members], gradient[members].sum(), rtol=1e-4)
+    assert not pruned.grad[pruned == 0].any()
+    assert pruned.grad.any()
 
 
 def test_a_run_trains_centroids_and_keeps_them() -> None:
