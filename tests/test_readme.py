@@ -28,7 +28,7 @@ def run(code: str, folder: Path) -> str:
 
 
 def test_its_python_runs_in_a_fresh_process(tmp_path: Path) -> None:
-    first, second, third = BLOCKS
+    first, second, third, fourth = BLOCKS
     told = run(f"{first}\nassert again is not small\n", tmp_path)
     assert re.search(r"\d+\.\d\d%, 95 % interval", told)
     told = run(f"{second}\nassert type(small) is type(network)\n", tmp_path)
@@ -37,6 +37,9 @@ def test_its_python_runs_in_a_fresh_process(tmp_path: Path) -> None:
     assert (tmp_path / "small.pt2").stat().st_size > 0
     told = run(f"{third}\nassert found.recovered.accuracy > found.pruned.accuracy\n", tmp_path)
     assert re.search(r"pruned 0\.\d+ recovered 0\.\d+", told)
+    told = run(fourth, tmp_path)
+    size = (tmp_path / "small.prz").stat().st_size
+    assert re.search(rf"Huffman coded +{size:,} bytes", told)
 
 
 @pytest.mark.parametrize("card", CARDS, ids=lambda card: str(card["name"]))
