@@ -15,6 +15,8 @@ from pruning.groups.choices import Heads, Norms
 from pruning.recipe import UNITS, Scope
 from pruning.recover.settings import Recovery
 from pruning.sparsity import masks_weights
+from ui.compress import decided as compressing
+from ui.compress.decided import Decided
 from ui.draft import Draft, usual_criterion
 
 NAMES = (
@@ -31,6 +33,7 @@ NAMES = (
     "r",
     "u",
     "f",
+    "k",
     "run",
     "p",
     "o",
@@ -64,6 +67,7 @@ class Address:
         owner: token of whoever started long work, or "".
         device: name of the one to run on, or "" for the usual one.
         recovery: settings of fine-tuning, without a recipe, or None for the usual ones.
+        decided: what is decided on the Compress page, or None for the usual.
         run: id of the run that is looked at, or "".
         picked: ids of the runs that are selected for comparing.
     """
@@ -76,6 +80,7 @@ class Address:
     owner: str = ""
     device: str = ""
     recovery: Recovery | None = None
+    decided: Decided | None = None
     run: str = ""
     picked: tuple[str, ...] = ()
 
@@ -114,6 +119,7 @@ def parse(params: Mapping[str, str]) -> Address:
         owner=matching("o", _TOKEN) or "",
         device=matching("d", _DEVICE) or "",
         recovery=unpack_recovery(params.get("f", "")),
+        decided=compressing.unpack(params.get("k", "")),
         run=matching("run", _RUN) or "",
         picked=tuple(filter(None, (matching("p", _RUNS) or "").split(".")))[:MOST_PICKED],
     )
@@ -129,6 +135,7 @@ def write(
     recovery: Recovery | None = None,
     run: str = "",
     picked: Sequence[str] = (),
+    decided: Decided | None = None,
 ) -> dict[str, str]:
     """The query parameters that `parse` reads back; decisions left at their default are not written.
 
@@ -137,6 +144,7 @@ def write(
         device: to run on; "" for the usual one.
         recovery: settings of fine-tuning; None for the usual ones.
         run: id of the run that is looked at; "" for none.
+        decided: on the Compress page; None for the usual.
         picked: ids of the runs that are selected; only the first `MOST_PICKED` are written.
     """
     blank = Draft()
@@ -154,6 +162,7 @@ def write(
         "r": pack(draft.ratios, draft.locked, keys) if draft.ratios or draft.locked else "",
         "u": pack_units(draft.removed, keys),
         "f": pack_recovery(recovery) if recovery else "",
+        "k": compressing.pack(decided) if decided else "",
         "run": run,
         "p": ".".join(picked[:MOST_PICKED]),
         "o": owner,

@@ -25,6 +25,7 @@ PAGES = {  # file in pages/ -> title; no icons: Streamlit fetches a page's icon 
     "weights": "Weights",
     "sensitivity": "Sensitivity",
     "prune": "Prune",
+    "compress": "Compress",
     "finetune": "Fine-tune",
     "compare": "Compare",
     "export": "Export",

@@ -24,6 +24,7 @@ from pruning.recipe import Granularity, Scope
 from pruning.recover.settings import Recovery
 from pruning.sparsity import scored_as
 from ui import address, cache, draft, uploads
+from ui.compress.decided import Decided, Steps
 from ui.draft import Draft, History
 
 DEFAULT_MODEL = "digits-resnet"
@@ -65,7 +66,8 @@ class Session:
         target: of the last preset.
         asked: which export was last measured for this session; the next one takes its place.
         recovery: settings of fine-tuning, without their recipe; None as long as nobody chose.
-        run: id of the run that the Fine-tune page shows; "" for none.
+        packing: what is decided on the Compress page, with undo and redo; read through `decided`.
+        run: id of the run that the Fine-tune or the Compress page shows; "" for none.
         picked: ids of the runs that are selected on the Compare page, in the order of their selection.
         picks: counts selections that were not made in the table of runs, which then begins anew.
         drawn: what `charts.show_live` has drawn last.
@@ -84,6 +86,7 @@ class Session:
     target: Target | None = None
     asked: str = ""
     recovery: Recovery | None = None
+    packing: Steps = field(default_factory=Steps)
     run: str = ""
     picked: tuple[str, ...] = ()
     picks: int = 0
@@ -181,6 +184,7 @@ class Session:
         kept = Draft() if model != self.model else self.draft
         if model != self.model:
             self.recovery = None
+        self.packing = Steps()
         self.model, self.weights, self.problem, self.measured = model, weights, "", None
         self.run = ""
         self._settle(History(kept))
@@ -252,6 +256,24 @@ class Session:
         self.version += anew
         self.save_address()
 
+    @property
+    def decided(self) -> Decided:
+        """What is decided on the Compress page."""
+        return self.packing.now
+
+    def decide(self, decided: Decided, *, final: bool = True, dragged: bool = False) -> None:
+        """Other decisions on the Compress page; a whole drag becomes one undo step at `final`."""
+        self.packing, self.note = self.packing.take(decided, final=final), ""
+        self.version += not dragged
+        if final:
+            self.save_address()
+
+    def step_back(self, *, redo: bool = False) -> None:
+        """Undo or redo on the Compress page."""
+        self.packing = self.packing.redo() if redo else self.packing.undo()
+        self.version += 1
+        self.save_address()
+
     def look_at(self, run: str) -> None:
         """Show this run on the Fine-tune page; "" for none."""
         self.run, self.note = run, ""
@@ -275,7 +297,9 @@ class Session:
         keys = self.keys if self.ratios or self.locked else ()
         device = "" if self.device == usual() else self.device
         decided = self.model, self.weights, self.draft, keys
-        wanted = address.write(*decided, self.owner, device, self.recovery, self.run, self.picked)
+        wanted = address.write(
+            *decided, self.owner, device, self.recovery, self.run, self.picked, self.decided
+        )
         for name in address.NAMES:
             if st.query_params.get(name) != wanted.get(name):
                 if name in wanted:
@@ -340,6 +364,7 @@ def asked(name: str) -> str | None:
 def _restore(found: address.Address) -> Session:
     """A session as the address describes it, as far as that can be had."""
     restored = Session(owner=found.owner, recovery=found.recovery, run=found.run, picked=found.picked)
+    restored.packing = Steps(found.decided or Decided())
     if found.model in MODELS:
         restored.model = str(found.model)
     elif found.model:

@@ -6,6 +6,7 @@ import json
 import shutil
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -129,7 +130,7 @@ def compressed_files(folder: Path, model: str) -> list[Path]:
     return [folder / name for name in names if (folder / name).is_file()]
 
 
-def read_stages(folder: Path) -> list[dict[str, object]]:
+def read_stages(folder: Path) -> list[dict[str, Any]]:
     """The stages that a run has done so far, as `stage_row`; none if there are none to read."""
     try:
         found = json.loads((folder / STAGES).read_text(encoding="utf-8"))

@@ -83,7 +83,7 @@ def weights(epochs: Sequence[Epoch], layer: str, colours: Palette) -> tuple[go.F
         xaxis={"title": "weight", "range": [-1.03 * first.edge, 1.03 * first.edge]},
         yaxis={"title": "weights a bin", "range": [0, 1.06 * most]},
         legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 1, "xanchor": "right"},
-        sliders=[_slider(steps, colours)],
+        sliders=[slider(steps, colours)],
         margin={"b": 110, "t": 72},
     )
     columns = [f"{edge:.5g}" for edge in middles]
@@ -132,7 +132,7 @@ def _title(layer: str, epoch: Epoch, histogram: Histogram) -> str:
     return f"Weights of {shortened(layer)}, epoch {epoch.number}{gone}"
 
 
-def _slider(steps: list[dict[str, Any]], colours: Palette) -> dict[str, Any]:
+def slider(steps: list[dict[str, Any]], colours: Palette) -> dict[str, Any]:
     return {
         "active": len(steps) - 1,
         "steps": steps,

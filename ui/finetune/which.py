@@ -21,8 +21,9 @@ def draw(session: Session) -> Run | None:
     """The choice among the runs of this network; the run to show, or None."""
     if notice := runs.history().notice:
         st.warning(shell.literal(notice), icon=":material/database:")
-    shown = runs.find(session.run) if session.run else None
-    if session.run and shown is None:
+    asked = runs.find(session.run) if session.run else None
+    shown = asked if asked is None or asked.kind == "fine-tuning" else None
+    if session.run and asked is None:
         st.info(
             "The run of this link is not in this app's history: it was deleted, or is of another machine.",
             icon=":material/link_off:",

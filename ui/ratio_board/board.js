@@ -54,13 +54,13 @@ class Board {
   }
 
   // One scale for every row, so that curves and bars can be compared down the board.
-  scaleOf({ rows, dense, multiple, ticks }) {
+  scaleOf({ rows, dense, multiple, ticks, measure }) {
     const levels = rows.flatMap((row) => row.curve.map((point) => point[1]));
     if (dense !== null) levels.push(dense);
     const largest = Math.max(1e-9, ...rows.flatMap((row) => [row.parameters || 0, row.macs || 0]));
     const topScore = Math.max(1e-9, ...rows.map((row) => row.score || 0));
     const worst = Math.max(0, ...levels.map((level) => Math.max(0, ...levels) - level));
-    return { low: Math.min(1, ...levels), high: Math.max(0, ...levels), largest, dense, multiple, ticks, topScore, worst };
+    return { low: Math.min(1, ...levels), high: Math.max(0, ...levels), largest, dense, multiple, ticks, topScore, worst, measure: measure || 'ratio' };
   }
 
   addRow(key) {
@@ -102,7 +102,11 @@ class Board {
     this.node.classList.toggle('goodmarks', this.rows.some((row) => row.spec.good.length));
     const parts = this.rows.length > 0 && this.rows.every((row) => row.spec.switch);
     this.node.classList.toggle('parts', parts);
-    this.head.name(parts);
+    const { measure = 'ratio' } = data;
+    this.measure = MEASURES[measure];
+    this.head.name(parts, this.measure);
+    this.legend.name(this.measure.names);
+    this.node.dataset.measure = measure;
     this.legend.ticks.textContent = `multiples of ${data.ticks} kept`;
   }
 
@@ -192,7 +196,7 @@ class Board {
   }
 
   type(row, figure, start) {
-    if (row.locked) return;
+    if (row.locked || (figure === row.kept && this.measure.fixed)) return;
     openEntry(row, figure, start, (ratio) => this.drag.typed(row, ratio, figure === row.kept));
   }
 

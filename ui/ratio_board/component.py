@@ -8,12 +8,13 @@ from typing import Any
 
 import streamlit as st
 
-from ui.ratio_board.protocol import BoardState, Edit, Row, board_data, receive
+from ui.ratio_board.protocol import BoardState, Edit, Measure, Row, board_data, receive
 from ui.state import value as widget_value
 
 HERE = Path(__file__).parent
 SCRIPTS = (
     "rule.js",
+    "measures.js",
     "outbox.js",
     "dom.js",
     "tools.js",
@@ -47,6 +48,7 @@ def ratio_board(
     busy: bool = False,
     height: int = 620,
     label: str = "Pruning ratio of each layer",
+    measure: Measure = "ratio",
 ) -> None:
     """Draw the board and report what the user drags.
 
@@ -69,6 +71,7 @@ def ratio_board(
         busy: something is being measured; a thin line says so.
         height: of the scrolling part at most, in pixels.
         label: what a screen reader calls the board.
+        measure: what is dragged: a pruning ratio, or bits (rows have the stops of `ui.ratio_board.bits`).
     """
     state = BoardState.of(rows, version, _answered(key))
 
@@ -94,6 +97,7 @@ def ratio_board(
             busy=busy,
             height=int(height),
             label=label,
+            measure=measure,
         ),
     )
 

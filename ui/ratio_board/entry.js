@@ -3,11 +3,11 @@
 // `take(ratio)` is called with the new ratio if one was typed. `start` replaces the present text with a first digit.
 function openEntry(row, figure, start, take) {
   const kept = figure === row.kept;
-  const read = (text) => (kept ? typedKept(text, row.spec.size, row.spec.minimum) : typedRatio(text));
-  const before = kept ? String(row.units) : percent(row.value).replace(' %', '');
+  const read = (text) => (kept ? typedKept(text, row.spec.size, row.spec.minimum) : row.measure.read(text));
+  const before = kept ? String(row.units) : row.measure.figure(row.value).replace(/ (%|bit)$/, '');
   const box = element('input', 'typed', {
     type: 'text', inputmode: 'decimal', maxlength: '16', autocomplete: 'off',
-    'aria-label': `${kept ? 'Number kept' : 'Pruning ratio in percent'} of ${row.spec.label}`,
+    'aria-label': kept ? `Number kept of ${row.spec.label}` : row.measure.typed(row.spec.label),
   });
   box.value = start ?? before;
   let open = true;

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 Action = Literal["edit", "lock", "units", "undo", "redo", "reset"]
+Measure = Literal["ratio", "bits"]
 COMMANDS: tuple[Action, ...] = ("undo", "redo", "reset")
 MOST_SWITCHES = 16  # units up to which a row has a switch for each
 MAX_EVENTS = 64  # the board keeps at most this many unanswered events; more is not from the board

@@ -69,6 +69,8 @@ class Row {
     this.top = board.dense === null && this.curve.length ? this.curve[0][1] : board.dense;
     this.height = (y) => 0.06 + 0.94 * (1 - (y - board.low) / Math.max(1e-9, board.high - board.low));
     this.multiple = spec.multiple === null ? board.multiple : spec.multiple;
+    this.measureName = board.measure;
+    this.measure = MEASURES[board.measure];
     this.describeName();
     for (const { of, fill, figure } of this.bars) {
       fill.style.width = (100 * (spec[of] || 0)) / board.largest + '%';
@@ -88,10 +90,11 @@ class Row {
     say(this.name, spec.label);
     say(this.note, spec.note);
     say(this.total, 'of ' + count(spec.size));
+    this.node.dataset.measure = this.measureName;
     this.badge.dataset.kind = spec.kind;
     this.pick.title = [spec.key, spec.note, 'Click to select, Shift-click for a range'].filter(Boolean).join('\n');
     this.tick.setAttribute('aria-label', 'Select ' + spec.label);
-    this.track.setAttribute('aria-label', 'Pruning ratio of ' + spec.label);
+    this.track.setAttribute('aria-label', this.measure.slider(spec.label));
   }
 
   describeShapes(board) {
@@ -137,7 +140,7 @@ class Row {
   paintFigures(accuracy) {
     const { spec, value, units, ratio, kept, drop, track } = this;
     const loss = accuracy === null ? null : this.top - accuracy;
-    const sentence = `${count(units)} of ${count(spec.size)} ${UNITS[spec.kind] || (spec.stops.length ? 'weights' : 'units')} kept`;
+    const sentence = this.measure.kept(units, spec.size, spec.kind, spec.stops.length > 0);
     if (spec.switch) {
       const alone = this.lossAlone();
       say(ratio, alone === null ? '–' : points(alone));
@@ -147,17 +150,17 @@ class Row {
       set(drop, 'title', alone === null ? 'Not measured yet' : 'Measured accuracy if this one alone is dropped');
       return;
     }
-    say(ratio, percent(value));
+    say(ratio, this.measure.figure(value));
     say(kept, count(units));
     const why = this.byHand() ? 'by hand' : this.curve.length ? 'not measured' : '';
     say(drop, loss !== null ? points(loss) : why);
     drop.dataset.loss = lossLevel(loss);
-    set(drop, 'title', loss === null ? '' : `Accuracy ${(accuracy * 100).toFixed(1)} % if only this row is pruned so far (from the scan, straight between its points)`);
+    set(drop, 'title', loss === null ? '' : `Accuracy ${(accuracy * 100).toFixed(1)} % if only this row is changed so far (from the scan, straight between its points)`);
     set(track, 'aria-valuenow', Number((value * 100).toFixed(1)));
     const good = spec.good.includes(units) ? ', the last count before a step in time' : '';
-    set(track, 'aria-valuetext', `${percent(value)} pruned, ${sentence}${good}`);
-    set(ratio, 'title', this.locked ? 'Locked' : 'Click to type a ratio');
-    set(kept, 'title', this.locked ? 'Locked' : `${sentence}${good}; click to type a number`);
+    set(track, 'aria-valuetext', this.measure.said(value, sentence) + good);
+    set(ratio, 'title', this.locked ? 'Locked' : this.measure.hint);
+    set(kept, 'title', this.locked ? 'Locked' : this.measure.fixed ? sentence : `${sentence}${good}; click to type a number`);
   }
 
   // Accuracy that is lost if this row alone goes, null if that was not measured.

@@ -49,11 +49,12 @@ function createTools() {
 function createHead(tick) {
   const cell = (cls, title, ...lines) => element('div', cls, { title }, ...lines.map((line) => (line.nodeType ? line : element('span', '', {}, line))));
   const axis = element('div', 'axis', { title: 'Pruning ratio: the share of units asked to be removed, lowest scores first. The line above each rail is the accuracy when only that row is pruned.' },
-    ...[0, 25, 50, 75, 100].map((at) => element('span', '', { style: `left:${at}%` }, at + ' %')));
+);
   const who = element('span', 'who');
   const axisOfParts = element('div', 'axis-parts', { title: 'What the network loses if this one alone is dropped, from the sensitivity scan; the longest bar is the largest loss' }, 'Keep or drop · accuracy lost if dropped alone');
   const scores = element('span');
   const removed = element('span');
+  const kept = element('span');
   const node = element('div', 'head', {},
     element('label', 'pick', { title: 'Select every row that the search shows' }, tick, who),
     cell('', "Share of the whole network's parameters and multiply-accumulates; the longest bar is the largest share", 'Parameters', 'MACs'),
@@ -61,22 +62,33 @@ function createHead(tick) {
     axis,
     axisOfParts,
     cell('figure', 'Share asked to be removed; under it how the accuracy changes if only this row is pruned, from the scan', removed, element('span', 'with-curve', {}, 'Δ accuracy')),
-    cell('figure', 'Exact number of units kept', 'Kept'),
+    cell('figure', 'Exact number of units kept, or of values that weights can take', kept),
     element('div'));
   // What the columns hold depends on the rows: ratios, or whole parts that are kept or dropped.
-  function name(parts) {
-    say(who, parts ? 'Whole layer' : 'Layer or coupled group');
-    say(scores, parts ? 'Score' : 'Scores');
-    say(removed, parts ? 'Alone' : 'Removed');
+  function name(parts, measure) {
+    const { names, steps } = measure;
+    say(who, parts ? 'Whole layer' : names.who);
+    say(scores, parts ? 'Score' : names.scores);
+    say(removed, parts ? 'Alone' : names.now);
+    say(kept, names.kept);
+    if (axis.dataset.measure === names.now) return;
+    axis.dataset.measure = names.now;
+    axis.replaceChildren(...steps.map(([at, text]) => element('span', '', { style: `left:${at}%` }, text)));
   }
   return { node, name };
 }
 
 function createLegend() {
   const ticks = element('span');
+  const [gone, stays, line] = [0, 1, 2].map(() => element('span'));
   const part = (cls, swatch, text) => element('span', cls, {}, element('i', 'swatch ' + swatch), text);
-  const node = element('div', 'legend', {}, part('', 'removed', 'removed'), part('', 'stays', 'kept'),
-    part('with-curve', 'line', 'accuracy if only this row is pruned'), part('with-ticks', 'tick', ticks),
+  const node = element('div', 'legend', {}, part('', 'removed', gone), part('', 'stays', stays),
+    part('with-curve', 'line', line), part('with-ticks', 'tick', ticks),
     part('with-goods', 'good', 'measured: one channel more costs a step in time'));
-  return { node, ticks };
+  function name(names) {
+    say(gone, names.gone);
+    say(stays, names.stays);
+    say(line, names.line);
+  }
+  return { node, ticks, name };
 }
