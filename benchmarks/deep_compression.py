@@ -17,7 +17,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import perf_counter
 
@@ -97,6 +97,7 @@ DIGITS = Wanted(
     points=1,
     teach=0.7,
 )
+LONGER = replace(DIGITS, prune=Pruning(prune=16, updates=8, recover=24))
 NETWORKS = {
     "mnist-lenet-300-100": Wanted(
         kept=(0.09, 0.10, 0.30),
@@ -130,7 +131,14 @@ NETWORKS = {
         points=1,
         teach=0.7,
     ),
-} | dict.fromkeys(("digits-mlp", "digits-cnn", "digits-resnet", "digits-mobilenet", "digits-vit"), DIGITS)
+    "digits-mlp": DIGITS,
+    "digits-cnn": DIGITS,
+    "digits-resnet": DIGITS,
+    "digits-mobilenet": replace(
+        LONGER, kept=0.25, fit=DIGITS_FIT.model_copy(update={"lr": 1e-3})
+    ),  # many small layers, whose codebooks and codes take their share: fewer weights make up for them
+    "digits-vit": replace(LONGER, kept=0.35),
+}
 
 
 def main() -> None:
