@@ -6,8 +6,8 @@ written, read by a fresh process, and its predictions compared. "Times smaller" 
 float32 tensors over that of the file; the paper counts coded weights, indices and codebooks, we count the
 file.
 
-Settings were chosen on validation images, which also choose epochs; accuracies are on test images, which
-choose nothing.
+Validation images choose epochs; accuracies are on test images. RESULTS.md says for each network how its
+settings were chosen, and whether test images had been looked at before.
 
     python benchmarks/deep_compression.py [NETWORK ...] [--threads N]
 """
