@@ -16,14 +16,12 @@ from typing import Any
 
 import streamlit as st
 
-from pruning import MODELS, Group, Recipe, Report
-from pruning.by_hand import keep_by_hand
+from pruning import MODELS, Recipe, Report
 from pruning.device import choose, usual
 from pruning.groups.choices import Choices
 from pruning.recipe import Granularity, Scope
 from pruning.recover.settings import Recovery
-from pruning.sparsity import scored_as
-from ui import address, cache, draft, uploads
+from ui import address, cache, draft, fitting, uploads
 from ui.compress.decided import Decided, Steps
 from ui.draft import Draft, History
 
@@ -222,7 +220,9 @@ class Session:
             units: group id -> numbers of units, ascending. What a group cannot spare is left out.
         """
         groups = cache.structure(self.model_id, self.choices).by_id
-        good = {key: gone for key, gone in units.items() if key in groups and _spares(groups[key], gone)}
+        good = {
+            key: gone for key, gone in units.items() if key in groups and fitting.spares(groups[key], gone)
+        }
         sizes = {key: groups[key].size for key in good}
         self.note = ""
         self.history = draft.change(self.history, draft.with_units(self.draft, good, sizes))
@@ -248,7 +248,7 @@ class Session:
         Raises:
             ValueError: if it mixes granularities or criteria, or names parts that this model does not have.
         """
-        self.set(**_decisions(recipe, self.model_id))
+        self.set(**fitting.decisions(recipe, self.model_id))
 
     def choose_recovery(self, recovery: Recovery, *, anew: bool = False) -> None:
         """Other settings of fine-tuning, without a recipe; `anew` if not one of their own widgets says so."""
@@ -260,19 +260,6 @@ class Session:
     def decided(self) -> Decided:
         """What is decided on the Compress page."""
         return self.packing.now
-
-    def decide(self, decided: Decided, *, final: bool = True, dragged: bool = False) -> None:
-        """Other decisions on the Compress page; a whole drag becomes one undo step at `final`."""
-        self.packing, self.note = self.packing.take(decided, final=final), ""
-        self.version += not dragged
-        if final:
-            self.save_address()
-
-    def step_back(self, *, redo: bool = False) -> None:
-        """Undo or redo on the Compress page."""
-        self.packing = self.packing.redo() if redo else self.packing.undo()
-        self.version += 1
-        self.save_address()
 
     def look_at(self, run: str) -> None:
         """Show this run on the Fine-tune page; "" for none."""
@@ -384,7 +371,7 @@ def _restore(found: address.Address) -> Session:
     if now != Draft() and not cache.criterion_fits(now.criterion, now.granularity):
         now = Draft()
     if found.packed:
-        opened = _opened(found, now, restored.model_id)
+        opened = fitting.opened(found, now, restored.model_id)
         if opened:
             now = opened
         else:
@@ -393,50 +380,3 @@ def _restore(found: address.Address) -> Session:
             )
     restored.history = History(now)
     return restored
-
-
-def _opened(found: address.Address, now: Draft, model_id: str) -> Draft | None:
-    """The draft with the ratios, locks and units of an address; None if these do not fit the network."""
-    keys = cache.keys(model_id, now.granularity, now.choices)
-    opened = address.unpack(found.packed, keys)
-    units = address.unpack_units(found.units, keys) if now.granularity == "channel" else {}
-    if opened is None or units is None:
-        return None
-    now = replace(now, ratios=opened[0], locked=opened[1])
-    groups = cache.structure(model_id, now.choices).by_id if units else {}
-    if not all(_spares(groups[key], gone) for key, gone in units.items()):
-        return None
-    return draft.with_units(now, units, {key: groups[key].size for key in units})
-
-
-def _spares(group: Group, gone: tuple[int, ...]) -> bool:
-    """Whether a group has these units and can do without them."""
-    return not gone or (gone[-1] < group.size and group.size - len(gone) >= group.minimum)
-
-
-def _decisions(recipe: Recipe, model_id: str) -> dict[str, Any]:
-    """A recipe as the decisions that make it."""
-    ways = {(rule.granularity, rule.criterion) for rule in recipe.rules.values()}
-    if len(ways) > 1:
-        raise ValueError("The recipe mixes granularities or criteria; this page edits one of each at a time.")
-    granularity, criterion = ways.pop() if ways else (Draft().granularity, Draft().criterion)
-    if not cache.criterion_fits(criterion, granularity):
-        part = scored_as(granularity)
-        raise ValueError(f"The recipe's criterion {criterion[:80]!r} is unknown, or cannot rank a {part}.")
-    unknown = set(recipe.rules) - set(cache.keys(model_id, granularity, recipe.choices))
-    if unknown:
-        raise ValueError(f"The recipe names {min(unknown)[:80]!r}, which this network does not have.")
-    removed = {key: rule.removed for key, rule in recipe.rules.items() if rule.removed}
-    for key in removed:
-        keep_by_hand(cache.structure(model_id, recipe.choices).group(key), recipe.rules[key])
-    return {
-        "granularity": granularity,
-        "criterion": criterion,
-        "scope": recipe.scope,
-        "multiple_of": recipe.multiple_of,
-        "seed": recipe.seed,
-        "heads": recipe.heads,
-        "norms": recipe.norms,
-        "ratios": draft.clean({key: rule.ratio for key, rule in recipe.rules.items()}),
-        "removed": removed,
-    }

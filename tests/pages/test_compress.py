@@ -13,6 +13,7 @@ from pruning.checkpoint.prz import prz_bytes
 from pruning.clustering import cluster
 from ui import cache, runs
 from ui.compress import base, board, network, scan
+from ui.compress.deciding import decide
 from ui.ratio_board import Edit
 from ui.ratio_board.bits import ratio_of
 
@@ -84,7 +85,8 @@ def test_the_scan_is_measured_in_the_background_and_found_again(open_page: Open)
     wait(app)
     session = session_of(app)
     found = scan.found(base.of(session), session.decided.sharing)
-    assert found is not None and len(found.points) == found.total == 24
+    assert found is not None
+    assert len(found.points) == found.total == 24
     scan._known.clear()
     again = scan.found(base.of(session), session.decided.sharing)
     assert again is not None
@@ -96,7 +98,7 @@ def test_the_scan_is_measured_in_the_background_and_found_again(open_page: Open)
 def test_the_pipeline_runs_in_a_process_and_leaves_its_files(open_page: Open) -> None:
     app = open_page("compress", model="digits-mlp")
     session = session_of(app)
-    session.decide(session.decided.model_copy(update={"tune": 1}))
+    decide(session, session.decided.model_copy(update={"tune": 1}))
     app.run()
     app.button(key="compress-start").click().run()
     try:
@@ -104,12 +106,14 @@ def test_the_pipeline_runs_in_a_process_and_leaves_its_files(open_page: Open) ->
         end = time.monotonic() + 120
         while (run := runs.find(run_id)) is not None and run.busy and time.monotonic() < end:
             time.sleep(0.2)
-        assert run is not None and run.state == "done", run
+        assert run is not None
+        assert run.state == "done", run.error
         app.run()
         assert not app.exception
         labels = [one.proto.label for one in app.get("download_button")]
         file = runs.history().folder(run_id) / "digits-mlp-compressed.prz"
-        assert run.figures.size is not None and run.figures.size.file_bytes == file.stat().st_size
+        assert run.figures.size is not None
+        assert run.figures.size.file_bytes == file.stat().st_size
         assert any(label.startswith("Network .prz") for label in labels)
         assert load_checkpoint(file).architecture == "digits-mlp"
         assert len(app.dataframe[0].value) == 4  # dense, shared, tuned, coded

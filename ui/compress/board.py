@@ -12,7 +12,8 @@ from streamlit.errors import StreamlitAPIException
 from ui import cache
 from ui.compress import network, scan
 from ui.compress.base import Base
-from ui.compress.decided import Decided, with_bits
+from ui.compress.decided import USUAL_BITS, with_bits
+from ui.compress.deciding import decide, step_back
 from ui.ratio_board import Edit, Row, ratio_board
 from ui.ratio_board.bits import WHOLE, bits_of, ratio_of, stops
 from ui.state import Session
@@ -66,6 +67,7 @@ def rows(session: Session, base: Base) -> list[Row]:
             size=max(2, sizes[name]),
             ratio=ratio_of(bits.get(name, WHOLE)),
             minimum=0,
+            locked=name in session.decided.locked,
             parameter_share=sizes[name] / parameters,
             macs_share=layers[name].macs / macs if macs else math.nan,
             bins=_bins(base.key, name, base),
@@ -81,13 +83,17 @@ def rows(session: Session, base: Base) -> list[Row]:
 def merge(session: Session, layers: Sequence[str], edit: Edit) -> None:
     """Let the session follow one edit; bits of an earlier version of the board are dropped."""
     if edit.action in ("undo", "redo"):
-        session.step_back(redo=edit.action == "redo")
+        step_back(session, redo=edit.action == "redo")
     elif edit.action == "reset":
-        bits = Decided().bits
-        session.decide(session.decided.model_copy(update={"bits": bits}))
+        free = [name for name in layers if name not in session.decided.locked]
+        decide(session, with_bits(session.decided, layers, dict.fromkeys(free, USUAL_BITS)))
+    elif edit.action == "lock" and edit.version == session.version:
+        opened = {name for name, locked in edit.locks.items() if not locked}
+        locked = (session.decided.locked | edit.locks.keys()) - opened
+        decide(session, session.decided.model_copy(update={"locked": locked}), dragged=True)
     elif edit.action == "edit" and edit.version == session.version:
         changes = {name: bits_of(ratio) for name, ratio in edit.ratios.items() if name in layers}
-        session.decide(with_bits(session.decided, layers, changes), final=edit.final, dragged=True)
+        decide(session, with_bits(session.decided, layers, changes), final=edit.final, dragged=True)
 
 
 @cache.kept(256)

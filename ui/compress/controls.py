@@ -11,7 +11,8 @@ from pruning.clustering import INITS
 from pruning.quantise import RANGES
 from ui import shell, state
 from ui.compress import base
-from ui.compress.decided import USUAL_BITS
+from ui.compress.decided import USUAL_BITS, with_bits
+from ui.compress.deciding import decide
 from ui.finetune.fields import described
 from ui.ratio_board.bits import WHOLE
 from ui.state import Session
@@ -80,7 +81,7 @@ def _source(session: Session) -> None:
 
     def take(chosen: Any) -> None:
         source = chosen if chosen in found else ""
-        session.decide(session.decided.model_copy(update={"source": source, "prune": chosen != "dense"}))
+        decide(session, session.decided.model_copy(update={"source": source, "prune": chosen != "dense"}))
 
     _select(
         session,
@@ -107,8 +108,8 @@ def _all(session: Session) -> None:
 
     def take(chosen: Any) -> None:
         if chosen is not None:
-            wanted = {} if chosen == WHOLE else dict.fromkeys(layers, chosen)
-            session.decide(session.decided.model_copy(update={"bits": wanted}))
+            free = [layer for layer in layers if layer not in session.decided.locked]
+            decide(session, with_bits(session.decided, layers, dict.fromkeys(free, chosen)))
 
     _select(
         session,
@@ -127,7 +128,7 @@ def _packing(session: Session) -> None:
 
     def gap(chosen: Any) -> None:
         wanted = packing.model_copy(update={"gap_bits": chosen or None})
-        session.decide(session.decided.model_copy(update={"packing": wanted}))
+        decide(session, session.decided.model_copy(update={"packing": wanted}))
 
     labels = {BEST: "best"} | {n: str(n) for n in range(1, 11)}
     _select(
@@ -145,7 +146,7 @@ def _packing(session: Session) -> None:
 
     def huffman() -> None:
         wanted = packing.model_copy(update={"huffman": bool(state.value(key))})
-        session.decide(session.decided.model_copy(update={"packing": wanted}))
+        decide(session, session.decided.model_copy(update={"packing": wanted}))
 
     st.toggle(
         "Huffman",
@@ -160,7 +161,7 @@ def _pick(session: Session, name: str, label: str, labels: dict[Any, str], help:
 
     def take(chosen: Any) -> None:
         wanted = sharing.model_copy(update={name: chosen})
-        session.decide(session.decided.model_copy(update={"sharing": wanted}))
+        decide(session, session.decided.model_copy(update={"sharing": wanted}))
 
     _select(session, name, label, labels, getattr(sharing, name), take, help, width)
 
@@ -194,7 +195,7 @@ def _number(session: Session, name: str, label: str, low: Any, high: Any) -> Non
         held = state.value(key)
         if held is not None:
             wanted = sharing.model_copy(update={name: held})
-            session.decide(session.decided.model_copy(update={"sharing": wanted}))
+            decide(session, session.decided.model_copy(update={"sharing": wanted}))
 
     shown = getattr(sharing, name)
     st.number_input(label, low, high, width=130, **state.tie(key, shown, take))

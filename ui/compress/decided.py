@@ -32,6 +32,7 @@ class Decided(BaseModel):
         share: whether weights share values.
         tune: epochs in which shared values are trained; None = none.
         lr: highest learning rate of that training.
+        locked: layers that no drag and no choice for all of them changes.
         source: id of a finished fine-tuning whose network is taken in place of pruning; "" = none.
     """
 
@@ -45,6 +46,7 @@ class Decided(BaseModel):
     share: bool = True
     tune: Epochs | None = 4
     lr: Annotated[float, Field(gt=0.0, le=1.0)] = 3e-4
+    locked: frozenset[str] = frozenset()
     source: Annotated[str, Field(pattern="^([0-9a-f]{12})?$")] = ""
 
     def sharing_of(self, layers: Sequence[str]) -> Sharing:

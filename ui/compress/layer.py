@@ -8,6 +8,7 @@ from ui import cache, charts, shell
 from ui.compress import network
 from ui.compress.base import Base
 from ui.figures import compress as figures
+from ui.figures import compress_curves as curves
 from ui.state import Session
 
 
@@ -55,7 +56,7 @@ def _codes(session: Session, base: Base, layer: str) -> None:
             "small tensors, or as they are."
         )
         return
-    figure, data = figures.codes(layer, part, charts.colours())
+    figure, data = curves.codes(layer, part, charts.colours())
     charts.show(figure, data, key="codes", name=f"{session.model} {layer} codes")
     places = f"; a place {part.index_bits:.2f} → {part.index_bits_coded:.2f}" if part.indices else ""
     st.caption(

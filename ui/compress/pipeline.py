@@ -11,6 +11,7 @@ from pruning.compress.settings import Compression
 from ui import cache, runs, shell, state
 from ui.compress import base as bases
 from ui.compress.base import Base
+from ui.compress.deciding import decide
 from ui.state import Session
 
 EPOCHS = 4  # of a training that is switched on
@@ -83,7 +84,7 @@ def _stages(session: Session) -> None:
         def take() -> None:
             held = state.value(key)
             if held:
-                session.decide(session.decided.model_copy(update={"lr": held}))
+                decide(session, session.decided.model_copy(update={"lr": held}))
 
         if decided.tune is not None:
             st.number_input(
@@ -118,7 +119,7 @@ def _training(session: Session, name: str, label: str, epochs: int | None) -> No
     def take() -> None:
         held = state.value(key)
         if held:
-            session.decide(session.decided.model_copy(update={name: int(held)}))
+            decide(session, session.decided.model_copy(update={name: int(held)}))
 
     st.number_input("Epochs", 1, 1000, width=110, **state.tie(key, epochs, take))
 
@@ -134,7 +135,7 @@ def _toggle(
     disabled: bool = False,
 ) -> None:
     def take() -> None:
-        session.decide(session.decided.model_copy(update=other))
+        decide(session, session.decided.model_copy(update=other))
 
     st.toggle(label, help=help, disabled=disabled, **state.tie(_key(session, name), on, take))
 

@@ -14,6 +14,7 @@ from pruning.runs.compress import compressed_files, prz_name, read_centroids, re
 from pruning.runs.leave import CODE
 from ui import charts, runs, shell
 from ui.figures import compress as figures
+from ui.figures import compress_curves as curves
 from ui.finetune.result import archive
 from ui.runs import POLL_S
 from ui.sensitivity.status import duration
@@ -223,5 +224,5 @@ def _centroids(run: Run, folder: Path) -> None:
         filter_mode=None,
         width=300,
     )
-    figure, data = figures.movement(layer, found[layer], charts.colours())
+    figure, data = curves.movement(layer, found[layer], charts.colours())
     charts.show(figure, data, key="movement", name=f"{run.model} run {run.id} {layer} centroids")

@@ -17,7 +17,7 @@ from ui import cache, charts, shell, state
 from ui.bounded import remember
 from ui.compress.base import Base
 from ui.compress.network import how
-from ui.figures import compress as figures
+from ui.figures import compress_curves as curves
 from ui.jobs import Job
 from ui.ratio_board.bits import ratio_of
 from ui.sensitivity import status
@@ -97,7 +97,7 @@ def _draw(base: Base, chosen: str, drawn_busy: bool) -> None:
         == "Squared error"
     )
     points = shown.points
-    figure, data = figures.scan(points, shown.dense.accuracy, chosen, charts.colours(), error=error)
+    figure, data = curves.scan(points, shown.dense.accuracy, chosen, charts.colours(), error=error)
     charts.show(figure, data, key="bits-curves", name=f"{session.model} bits per layer", highlight=True)
     low, high = shown.dense.interval
     st.caption(

@@ -18,7 +18,7 @@ const MEASURES = {
     read: typedBits,
     slider: (label) => 'Bits of the weights of ' + label,
     typed: (label) => 'Bits of ' + label + ', 1 to 8, or 32 to leave it',
-    said: (value, sentence) => `${bitsAt(value)} bits, ${sentence}`,
+    said: (value, sentence) => `${bitsAt(value)} bit${bitsAt(value) > 1 ? 's' : ''}, ${sentence}`,
     kept: (units, size) => (units === size ? 'all weights as they are' : `at most ${count(units)} different values besides zero for ${count(size)} weights`),
     hint: 'Click to type bits: 1 to 8, or 32 to leave the layer as it is',
     fixed: 'fixed',
