@@ -71,7 +71,7 @@ def _filters(known: Sequence[Run]) -> dict[str, Any]:
             bind="query-params",
             label_visibility="collapsed",
             icon=":material/search:",
-            width=230,
+            width=175,
         )
         model = st.selectbox(
             "Network",
@@ -82,7 +82,7 @@ def _filters(known: Sequence[Run]) -> dict[str, Any]:
             bind="query-params",
             label_visibility="collapsed",
             filter_mode=None,
-            width=165,
+            width=150,
         )
         kinds = st.pills(
             "Kind",
