@@ -1,4 +1,4 @@
-"""The Compress page in a real browser: bits are dragged and typed, the figures follow, a refresh keeps them."""
+"""The Compress page in a real browser: bits are dragged and typed, figures follow, a refresh keeps them."""
 
 from __future__ import annotations
 
