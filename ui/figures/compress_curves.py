@@ -59,13 +59,14 @@ def codes(layer: str, part: Part, colours: Palette) -> tuple[go.Figure, pd.DataF
         title=f"Codes of {shortened(layer)}: {part.weight_bits:.2f} → {part.weight_bits_coded:.2f} "
         "bits a weight",
         height=HEIGHT,
-        xaxis={"title": "shared value, the most frequent first"},
-        yaxis={"title": "share of the stored weights, %", "rangemode": "tozero"},
+        xaxis={"title": "shared value, the most frequent first", "range": [0.4, len(order) + 0.6]},
+        yaxis={"title": "share of the stored weights, %", "range": [0, 110 * float(shares.max())]},
         yaxis2={
             "title": "bits",
             "overlaying": "y",
             "side": "right",
             "range": [0, 1.1 * float(max(lengths.max(), ideal.max()))],
+            "tickmode": "auto",
             "nticks": 6,
             "showgrid": False,
         },
