@@ -10,10 +10,11 @@ import pruning
 from pruning import Recipe, Rule
 from ui import address, cache, granularity
 from ui.draft import Draft, with_ratios, with_units
+from ui.fitting import opened
 from ui.prune import board, facts, layers, presets, rows
 from ui.ratio_board import Edit
 from ui.ratio_board.protocol import BoardState, Row, apply_edit, receive
-from ui.state import Session, Target, _opened, _restore
+from ui.state import Session, Target, _restore
 
 RESNET, VIT = "digits-resnet", "digits-vit"
 HEADS = "blocks.0.attention.qkv"
@@ -140,9 +141,9 @@ class TestAddress:
     def test_units_are_ignored_where_there_are_none(self) -> None:
         keys = cache.keys(RESNET, "layer")
         packed = address.pack({BLOCK: 1.0}, (), keys)
-        opened = _opened(address.Address(packed=packed, units="0.1"), Draft(granularity="layer"), RESNET)
-        assert opened is not None
-        assert not opened.removed
+        found = opened(address.Address(packed=packed, units="0.1"), Draft(granularity="layer"), RESNET)
+        assert found is not None
+        assert not found.removed
 
 
 class TestLayers:
