@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import streamlit as st
 
@@ -114,6 +114,14 @@ def header(title: str, lead: str) -> None:
 def section(title: str, help: str | None = None) -> None:
     """A part of a page; `help` is shown in a tooltip and may cite the source of the method."""
     st.subheader(title, anchor=False, help=help)
+
+
+def turn_to(page: str) -> NoReturn:
+    """Go on with another page, a file in pages/; the session's decisions and this page's filters stay as they are.
+
+    Empty parameters, because Streamlit refuses to clear those that widgets write; app.py fills in the session.
+    """
+    st.switch_page(f"pages/{page}.py", query_params={})
 
 
 @contextmanager

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pruning.history import Run
 
 NAME, NOTE = "compare-name", "compare-note"
-_OPENED = {"fine-tuning": "pages/finetune.py", "compression": "pages/compress.py"}
+_OPENED = {"fine-tuning": "finetune", "compression": "compress"}
 
 
 def picked(session: Session) -> list[Run]:
@@ -56,7 +56,7 @@ def _one(session: Session, run: Run) -> None:
         _use(session, run)
     if run.kind in _OPENED and st.button("Open the run", icon=":material/open_in_new:", key="compare-open"):
         session.look_at(run.id)
-        st.switch_page(_OPENED[run.kind])
+        shell.turn_to(_OPENED[run.kind])
 
 
 def _save(run_id: str) -> None:
@@ -77,7 +77,7 @@ def _use(session: Session, run: Run) -> None:
         session.load_recipe(recipe)
         if run.weights and run.weights != cache.weights_digest(session.model_id):
             session.note = "This recipe was made for other weights of this network; its figures will differ."
-        st.switch_page("pages/prune.py")
+        shell.turn_to("prune")
 
 
 def _delete(session: Session, chosen: Sequence[Run]) -> None:

@@ -273,8 +273,7 @@ def _recipe(choice: Choice, found: work.Found, ranked: pd.DataFrame) -> None:
             **(asdict(choice.choices) if choice.granularity == "channel" else {}),
             ratios={key: r for key, r in {**ratios, **(locked if same else {})}.items() if r},
         )
-        # Empty, because Streamlit refuses to clear what widgets of this page write there; app.py fills it.
-        st.switch_page("pages/prune.py", query_params={})
+        shell.turn_to("prune")
 
 
 def _minus(share: float) -> str:
