@@ -117,9 +117,9 @@ def section(title: str, help: str | None = None) -> None:
 
 
 def turn_to(page: str) -> NoReturn:
-    """Go on with another page, a file in pages/; the session's decisions and this page's filters stay as they are.
+    """Go on with another page, a file in pages/, with the session's decisions.
 
-    Empty parameters, because Streamlit refuses to clear those that widgets write; app.py fills in the session.
+    The parameters are empty: Streamlit refuses to clear those that widgets write, and app.py fills in ours.
     """
     st.switch_page(f"pages/{page}.py", query_params={})
 
