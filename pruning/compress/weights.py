@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from torch import nn
+from torch import Tensor, nn
 
-from pruning.clustering import Tied, cluster
+from pruning.clustering import Tied, cluster, share
 from pruning.compress.settings import Sharing
 from pruning.layers import duplicate
-from pruning.quantise import Clip, ClipQ, Straight, quantise
+from pruning.quantise import Clip, ClipQ, Straight, clip_and_partition, quantise, quantise_weight
+from pruning.quantise.network import channel_axis, weight_of
 from pruning.recover import Constraint
 
 
@@ -29,6 +30,24 @@ def shared(module: nn.Module, sharing: Sharing) -> nn.Module:
     copy = duplicate(module)
     constraint(sharing)(copy).set()
     return copy
+
+
+def shared_weight(module: nn.Module, layer: str, sharing: Sharing) -> Tensor:
+    """One layer's weight with few values, as `shared` gives it.
+
+    Args:
+        module: the network, never changed.
+        layer: one that `sharing` names.
+        sharing: how.
+    Raises:
+        ValueError: if the layer is not there or has no weight.
+    """
+    weight, bits = weight_of(module, layer).detach(), sharing.bits[layer]
+    if sharing.method == "cluster":
+        return share(weight, bits, init=sharing.init, seed=sharing.seed)
+    if sharing.method == "uniform":
+        return quantise_weight(weight, bits, sharing.scheme, axis=channel_axis(module, layer))
+    return clip_and_partition(weight, Clip(bits=bits, share=sharing.clip))
 
 
 def constraint(sharing: Sharing) -> Callable[[nn.Module], Constraint]:

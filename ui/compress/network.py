@@ -11,13 +11,12 @@ from torch import Tensor, nn
 from pruning import Report, Task
 from pruning.checkpoint import dense_size
 from pruning.checkpoint.prz import prz_bytes
-from pruning.clustering import share
 from pruning.coding import Breakdown, Coding, breakdown
 from pruning.compress.settings import Packing, Sharing
 from pruning.compress.stages import INDEXED, PLAIN, Bytes
+from pruning.compress.weights import shared_weight as one_shared
 from pruning.evaluate import evaluate_batches
 from pruning.layers import duplicate
-from pruning.quantise import Clip, clip_and_partition, quantise_weight
 from ui import cache
 from ui.bounded import remember
 from ui.compress.base import Base
@@ -65,12 +64,7 @@ def shared_weight(base: Base, layer: str, bits: int, sharing: Sharing) -> Tensor
 
 @cache.kept(_MOST)
 def _shared_weight(key: str, layer: str, bits: int, way: str, _base: Base, _sharing: Sharing) -> Tensor:
-    weight = weight_of(_base, layer)
-    if _sharing.method == "cluster":
-        return share(weight, bits, init=_sharing.init, seed=_sharing.seed)
-    if _sharing.method == "uniform":
-        return quantise_weight(weight, bits, _sharing.scheme)
-    return clip_and_partition(weight, Clip(bits=bits, share=_sharing.clip))
+    return one_shared(_base.module, layer, _sharing.model_copy(update={"bits": {layer: bits}}))
 
 
 @torch.no_grad()
