@@ -7,7 +7,7 @@ Path("network.prz").write_bytes(found.file)
 
 from pruning.compress.begin import Begun, begun
 from pruning.compress.run import Compressed, compress
-from pruning.compress.scan import BitsPoint, bits_scan
+from pruning.compress.scan import BitsPoint, BitsScan, bits_scan
 from pruning.compress.settings import Compression, Packing, Sharing
 from pruning.compress.stages import STAGES, Stage
 from pruning.compress.weights import shared
@@ -16,6 +16,7 @@ __all__ = [
     "STAGES",
     "Begun",
     "BitsPoint",
+    "BitsScan",
     "Compressed",
     "Compression",
     "Packing",

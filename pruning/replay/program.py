@@ -25,7 +25,7 @@ _FEW = 2  # images of the first recording; a batch of one may be squeezed away o
 
 @dataclass(frozen=True)
 class Version:
-    """The network with some of it pruned.
+    """The network with some of it pruned, or with other weights.
 
     Args:
         steps: all of them, those that differ from the whole network's and those that do not.
@@ -47,7 +47,7 @@ class Program:
     Args:
         module: the network, never changed.
         x: (batch, ...) its only input.
-        structure: its groups; None if only weights will be masked.
+        structure: its groups; None if no units will go.
     Raises:
         NotReplayable: if it writes into a part of a tensor, makes something other than one tensor, decides
             by its data what to do, or depends on the number of images otherwise than in sizes.
@@ -81,15 +81,22 @@ class Program:
         self.first = self._first_uses()
         self._starts: dict[str, int] = {}  # of groups, once they are asked for
 
-    def version(self, keep: Mapping[str, Tensor], masks: Mapping[str, Tensor] | None = None) -> Version:
-        """The network without some units and weights.
+    def version(
+        self,
+        keep: Mapping[str, Tensor],
+        masks: Mapping[str, Tensor] | None = None,
+        given: Mapping[str, Tensor] | None = None,
+    ) -> Version:
+        """The network without some units and weights, or with others.
 
         Args:
             keep: group id -> (size,) bool, True = keep; groups of grade "exact".
             masks: name of a parameter -> bool of its shape, True = keep.
+            given: name of a parameter -> of its shape and dtype, in place of its own; not one of `masks`.
         """
         whole = {name: self.tensors[name] for name in masks or {}}
         tensors = {name: whole[name] * mask.to(whole[name].device) for name, mask in (masks or {}).items()}
+        tensors |= {n: value.to(self.tensors[n]) for n, value in (given or {}).items() if n in self.tensors}
         if keep:
             assert self.structure is not None
             for name, dims in survivors(self.structure, keep).items():
@@ -106,7 +113,7 @@ class Program:
         return Version(steps, values, next(differ, len(steps)))
 
     def start(self, groups: Iterable[str] = (), names: Iterable[str] = ()) -> int:
-        """The first step that pruning some groups, or masking some parameters, touches."""
+        """The first step that pruning some groups, or changing some parameters, touches."""
         first = [self.first[name] for name in names if name in self.first]
         return min([*first, *map(self._start_of, groups)], default=len(self.steps))
 

@@ -1,7 +1,8 @@
-"""Pruned versions of one network on known batches, each run from what it changes against the one before."""
+"""Changed versions of one network on known batches, each run from what it changes against the one before."""
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections.abc import Mapping, Sequence
 
@@ -18,18 +19,18 @@ from pruning.replay.program import Program, Version
 from pruning.replay.steps import NotReplayable, State
 
 BUDGET = 512_000_000  # bytes of kept activations
-Mark = tuple[int, str, bytes]  # the first step that a change touches, its key, its mask
+Mark = tuple[int, str, bytes]  # the first step that a change touches, its key, a digest of what it is
 
 
 class Replay:
-    """Makes networks that answer on known batches as pruned versions would. May be shared by threads.
+    """Makes networks that answer on known batches as changed versions would. May be shared by threads.
 
     While a network runs, what is live at a few cuts is kept. The next one starts at the last cut before which
     it changes nothing against what was kept there: whoever moves one slider waits for what comes behind it.
 
     Args:
         module: the whole network, never changed.
-        structure: its groups.
+        structure: its groups; None if no units will go.
         batches: what will be measured, its images on the network's device.
         budget: bytes of activations to keep at most.
     Raises:
@@ -37,7 +38,12 @@ class Replay:
     """
 
     def __init__(
-        self, module: nn.Module, structure: Structure, batches: Sequence[Batch], *, budget: int = BUDGET
+        self,
+        module: nn.Module,
+        structure: Structure | None,
+        batches: Sequence[Batch],
+        *,
+        budget: int = BUDGET,
     ) -> None:
         self.structure = structure
         self._known = {id(x): x for x, _ in batches}  # held, so that their ids stay theirs
@@ -61,18 +67,24 @@ class Replay:
         with self._lock:
             return held_bytes(tensor for _, state in self._kept.values() for tensor in state.values())
 
-    def network(self, keep: Mapping[str, Tensor], weights: Mapping[str, Tensor] | None = None) -> nn.Module:
-        """A network that answers, on the known batches alone, as the pruned one does.
+    def network(
+        self,
+        keep: Mapping[str, Tensor],
+        weights: Mapping[str, Tensor] | None = None,
+        given: Mapping[str, Tensor] | None = None,
+    ) -> nn.Module:
+        """A network that answers, on the known batches alone, as the changed one does.
 
         Args:
             keep: group id -> (size,) bool, True = keep; groups of grade "exact".
             weights: layer name -> bool of the shape of its dense weight, True = keep.
+            given: name of a parameter -> of its shape and dtype, in place of its own.
         """
         masks = {f"{layer}.weight" if layer else "weight": mask for layer, mask in (weights or {}).items()}
-        marks = [(self.program.start(groups=[key]), key, mask) for key, mask in keep.items()]
-        marks += [(self.program.start(names=[name]), name, mask) for name, mask in masks.items()]
-        found = tuple(sorted((start, key, mask.cpu().numpy().tobytes()) for start, key, mask in marks))
-        return _Network(self, self.program.version(keep, masks), found)
+        changed = {**masks, **(given or {})}
+        marks = [(self.program.start(groups=[key]), key, _digest(mask)) for key, mask in keep.items()]
+        marks += [(self.program.start(names=[name]), name, _digest(value)) for name, value in changed.items()]
+        return _Network(self, self.program.version(keep, masks, given), tuple(sorted(marks)))
 
     def answer(self, x: Tensor, version: Version, marks: Sequence[Mark]) -> Tensor:
         """Outputs of a version on a known batch, from the last cut on before which nothing differs from what
@@ -94,6 +106,12 @@ class Replay:
             with self._lock:
                 self._kept[id(x), cut] = _until(marks, cut), state
         return self.program.answer(state, len(x), at, version)
+
+
+def _digest(tensor: Tensor) -> bytes:
+    """Names a tensor by its bytes."""
+    flat = tensor.detach().cpu().contiguous().flatten().view(torch.uint8)
+    return hashlib.blake2b(flat.numpy().tobytes(), digest_size=16).digest()
 
 
 def _until(marks: Sequence[Mark], cut: int) -> tuple[Mark, ...]:

@@ -22,15 +22,17 @@ BUDGET = 96 * 2**20  # bytes of live tensors of the whole network, for all image
 
 @dataclass(frozen=True)
 class Change:
-    """What one version loses.
+    """What one version loses, or has in place of its own; see `Program.version`.
 
     Args:
         keep: group id -> (size,) bool, True = keep.
         masks: name of a parameter -> bool of its shape, True = keep.
+        given: name of a parameter -> of its shape and dtype.
     """
 
     keep: Mapping[str, Tensor] = field(default_factory=dict)
     masks: Mapping[str, Tensor] = field(default_factory=dict)
+    given: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 class Stream:
@@ -39,7 +41,7 @@ class Stream:
 
     Args:
         module: the whole network, never changed.
-        structure: its groups; None if only weights will be masked.
+        structure: its groups; None if no units will go.
         x: (images, ...) some images, to try its operations on.
         budget: bytes of live tensors of the whole network at most.
     Raises:
@@ -91,7 +93,7 @@ class Stream:
 
     def _version(self, make: Callable[[], Change]) -> Version:
         change = make()
-        return self.program.version(change.keep, change.masks)
+        return self.program.version(change.keep, change.masks, change.given)
 
 
 class _Chunk:

@@ -15,7 +15,7 @@ from pruning.evaluate import evaluating
 from pruning.groups import Structure
 from pruning.layers import duplicate
 from pruning.masks import named_tensors, zero_units
-from pruning.replay import Change, NotReplayable, Stream
+from pruning.replay import NotReplayable, Stream
 from pruning.replay.modules import Modules
 from pruning.sensitivity.targets import Target
 from pruning.shrink import shrink_masked
@@ -110,7 +110,7 @@ class Answers:
         self, x: Tensor, wanted: Wanted, stopped: Callable[[], bool]
     ) -> Iterator[tuple[Target, int, Tensor]]:
         assert self._stream is not None
-        changes = [[partial(_change, target, kept) for kept in counts] for target, counts in wanted]
+        changes = [[partial(target.change, kept) for kept in counts] for target, counts in wanted]
         program = self._stream.program
         starts = [
             program.start(groups=[target.key]) if target.group else program.start(names=target.tensors)
@@ -148,7 +148,7 @@ class Answers:
                 put_skips(self._working, [target.block])
             else:
                 with torch.no_grad():
-                    target.zero(self._tensors, keep)
+                    target.put(self._tensors, keep)
             yield self._working
         finally:
             if held is not None:
@@ -170,11 +170,6 @@ class Answers:
 
 def _replayable(target: Target) -> bool:
     return target.block is None and not (target.group and target.group.grade == "statistics")
-
-
-def _change(target: Target, kept: int) -> Change:
-    mask = target.mask(kept)
-    return Change(keep={target.key: mask}) if target.group else Change(masks={target.weight: mask})
 
 
 def run_whole(module: nn.Module, x: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ from pruning.layers import Layer, find_layers
 from pruning.masks import keep_by_rank, zero_units
 from pruning.plan import kept_count
 from pruning.recipe import Granularity
+from pruning.replay import Change
 from pruning.sparsity import Cut, LayerScores, parse
 from pruning.statistics import Statistics, collect_statistics
 
@@ -72,7 +73,12 @@ class Target:
             return set()
         return {member.parameter for member in self.group.members} if self.group else {self.weight}
 
-    def zero(self, tensors: Mapping[str, Tensor], keep: Tensor) -> None:
+    def change(self, kept: int) -> Change:
+        """The same, for operations that are replayed."""
+        mask = self.mask(kept)
+        return Change(keep={self.key: mask}) if self.group else Change(masks={self.weight: mask})
+
+    def put(self, tensors: Mapping[str, Tensor], keep: Tensor) -> None:
         """Set what is not kept to zero, in place.
 
         Args:

@@ -90,8 +90,8 @@ def test_the_scan_is_measured_in_the_background_and_found_again(open_page: Open)
     scan._known.clear()
     again = scan.found(base.of(session), session.decided.sharing)
     assert again is not None
-    assert [(p.layer, p.bits, p.error, p.report.accuracy) for p in again.points] == [
-        (p.layer, p.bits, p.error, p.report.accuracy) for p in found.points
+    assert [(p.layer, p.bits, p.error, p.found.accuracy) for p in again.points] == [
+        (p.layer, p.bits, p.error, p.found.accuracy) for p in found.points
     ]
 
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
-from typing import Any
-
 import streamlit as st
-import torch
+from pydantic import BaseModel
 
-from pruning import MissingData, Report, evaluate, store
+from pruning import MissingData, store
 from pruning.checkpoint.write import write_atomically
 from pruning.compress.scan import ALL_BITS, BitsPoint, bits_scan
 from pruning.compress.settings import Sharing
+from pruning.documents import FROZEN
+from pruning.sensitivity import Measured, usual_precision
 from ui import cache, charts, shell, state
 from ui.bounded import remember
 from ui.compress.base import Base
@@ -29,23 +27,32 @@ _MOST = 16
 _known: dict[str, Found] = {}
 
 
-@dataclass(frozen=True)
-class Found:
+class Found(BaseModel):
     """A scan so far.
 
     Args:
         dense: the network before any layer shares values.
         points: those that are measured.
         total: that there are in all.
+        n: images of the scan.
     """
 
-    dense: Report
+    model_config = FROZEN
+
+    dense: Measured
     points: tuple[BitsPoint, ...]
     total: int
+    n: int
+
+    @property
+    def settled(self) -> int:
+        """Points that are known as precisely as asked for."""
+        return sum(point.found.settled for point in self.points)
 
     def curve(self, layer: str) -> tuple[tuple[float, float], ...]:
-        """(place on the board's track, accuracy) of a layer."""
-        return tuple((ratio_of(p.bits), p.report.accuracy) for p in self.points if p.layer == layer)
+        """(place on the board's track, accuracy) of a layer, from many bits to few."""
+        own = sorted((p for p in self.points if p.layer == layer), key=lambda p: -p.bits)
+        return tuple((ratio_of(p.bits), p.found.accuracy) for p in own)
 
 
 def key_of(base: Base, sharing: Sharing) -> str:
@@ -96,14 +103,27 @@ def _draw(base: Base, chosen: str, drawn_busy: bool) -> None:
         )
         == "Squared error"
     )
-    points = shown.points
-    figure, data = curves.scan(points, shown.dense.accuracy, chosen, charts.colours(), error=error)
+    figure, data = curves.scan(
+        shown.points, shown.dense.accuracy, shown.n, chosen, charts.colours(), error=error
+    )
     charts.show(figure, data, key="bits-curves", name=f"{session.model} bits per layer", highlight=True)
-    low, high = shown.dense.interval
-    st.caption(
-        f"Measured: {len(points)} of {shown.total} points on {shown.dense.n:,} validation images each, "
-        f"without training; before, the network has {100 * shown.dense.accuracy:.1f} % there (95 % interval "
-        f"{100 * low:.1f} to {100 * high:.1f} %). The squared error is exact."
+    st.caption(said(shown))
+
+
+def said(found: Found) -> str:
+    """What the points are about, and how they are known."""
+    low, high = (100 * end for end in found.dense.interval)
+    if all(point.found.how == "measured" for point in found.points):
+        how = f"Measured: {found.settled} of {found.total} points on {found.n:,} validation images each"
+    else:
+        measured = sum(point.found.how in ("measured", "partly") for point in found.points)
+        how = (
+            f"Known: {found.settled} of {found.total} points for {found.n:,} validation images, to ±1 point "
+            f"or a tenth of the loss; {measured} measured on as many images as that takes, others inferred"
+        )
+    return (
+        f"{how}, without training; before, the network has {100 * found.dense.accuracy:.1f} % there (95 % "
+        f"interval {low:.1f} to {high:.1f} %). The squared error is exact."
     )
 
 
@@ -130,12 +150,17 @@ def start(owner: str, session: Session, base: Base) -> Job:
     total = len(base.layers) * len(ALL_BITS)
 
     def work(job: Job) -> Found:
-        dense = evaluate(base.module, task)
-        job.add(dense)
-        for point in bits_scan(base.module, task, base.layers, sharing=sharing, stop=job.stop):
-            job.add(point)
-            job.advance()
-        whole = Found(dense, tuple(job.parts[1:]), total)
+        n = len(task.validation)
+        precise = usual_precision(n, "weight")
+        walk = bits_scan(base.module, task, base.layers, sharing=sharing, precise=precise, stop=job.stop)
+
+        def so_far() -> Found:
+            return Found(dense=walk.dense, points=walk.points, total=walk.walk.total, n=n)
+
+        for _ in walk:
+            job.add(so_far())
+            job.advance(walk.walk.settled, walk.walk.total)
+        whole = so_far()
         if not job.stop.is_set():
             _write(key, whole)
             remember(_known, key, whole, _MOST)
@@ -145,37 +170,22 @@ def start(owner: str, session: Session, base: Base) -> Job:
 
 
 def _so_far(job: Job) -> Found | None:
-    parts = job.parts
-    return Found(parts[0], tuple(parts[1:]), job.total) if parts else None
+    return job.parts[-1] if job.parts else None
 
 
 def _write(key: str, whole: Found) -> None:
     """For the next visit; a folder that cannot be written only costs measuring again."""
-    rows = [[p.layer, p.bits, p.error, _packed(p.report)] for p in whole.points]
-    text = json.dumps({"dense": _packed(whole.dense), "points": rows, "total": whole.total})
     folder = store.cache_dir() / "bits"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        write_atomically(folder / f"{key}.json", text.encode())
+        write_atomically(folder / f"{key}.json", whole.model_dump_json().encode())
     except (OSError, ValueError):  # it is measured again next time
         return
 
 
 def _read(key: str) -> Found | None:
     try:
-        text = json.loads((store.cache_dir() / "bits" / f"{key}.json").read_text(encoding="utf-8"))
-        points = [BitsPoint(layer, bits, _opened(kept), error) for layer, bits, error, kept in text["points"]]
-        return Found(_opened(text["dense"]), tuple(points), text["total"])
-    except (OSError, ValueError, KeyError, TypeError):
+        text = (store.cache_dir() / "bits" / f"{key}.json").read_text(encoding="utf-8")
+        return Found.model_validate_json(text)
+    except (OSError, ValueError):
         return None
-
-
-def _packed(report: Report) -> dict[str, object]:
-    """A report without its answers, which nothing here asks for."""
-    names = ("accuracy", "interval", "loss", "n", "total", "split")
-    return {name: getattr(report, name) for name in names}
-
-
-def _opened(kept: dict[str, Any]) -> Report:
-    none = torch.zeros(0, dtype=torch.long)
-    return Report(**{**kept, "interval": tuple(kept["interval"])}, predictions=none, targets=none)

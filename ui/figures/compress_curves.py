@@ -10,9 +10,10 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from pruning.coding import Part
-from pruning.compress.scan import BitsPoint
+from pruning.compress.scan import WHOLE, BitsPoint
 from ui.figures.compress import HEIGHT, LEGEND, cluster_colour
 from ui.figures.recover_weights import slider
+from ui.figures.scan_words import known
 from ui.figures.theme import Palette, fade
 from ui.figures.weights import shortened, text
 
@@ -77,12 +78,15 @@ def codes(layer: str, part: Part, colours: Palette) -> tuple[go.Figure, pd.DataF
 
 
 def scan(
-    points: Sequence[BitsPoint], dense: float, chosen: str, colours: Palette, *, error: bool
+    points: Sequence[BitsPoint], dense: float, n: int, chosen: str, colours: Palette, *, error: bool
 ) -> tuple[go.Figure, pd.DataFrame]:
     """Each layer alone at 1..8 bits: accuracy, or the squared error of its weights.
 
+    Bars are the bounds of points that were measured on some of the images; inferred points are hollow.
+
     Args:
         dense: accuracy of the network before any layer shares values.
+        n: images of the scan.
         chosen: the layer to emphasise.
         error: the second instead of the first.
     """
@@ -91,25 +95,21 @@ def scan(
     for number, layer in enumerate(layers):
         own = sorted((point for point in points if point.layer == layer), key=lambda point: point.bits)
         strong = layer == chosen
+        colour = colours.series[number % len(colours.series)]
         figure.add_scatter(
             x=[point.bits for point in own],
-            y=[100 * (point.error if error else point.report.accuracy) for point in own],
+            y=[100 * (point.error if error else point.found.accuracy) for point in own],
             mode="lines+markers",
             name=shortened(layer),
-            line={"color": colours.series[number % len(colours.series)], "width": 3 if strong else 1.5},
-            marker={"size": 7 if strong else 5},
-            customdata=[[100 * end for end in point.report.interval] for point in own],
-            hovertemplate=f"<b>{text(layer)}</b><br>%{{x}} bits: "
-            + (
-                "%{y:.3g} % of its squares<extra></extra>"
-                if error
-                else "%{y:.2f} %, 95 % interval %{customdata[0]:.2f} to %{customdata[1]:.2f} %<extra></extra>"
-            ),
+            line={"color": colour, "width": 3 if strong else 1.5},
+            marker={"size": 7 if strong else 5, "symbol": "circle" if error else [_marker(p) for p in own]},
+            error_y=None if error else _bars(own, colour),
+            text=[f"{100 * p.error:.3g} % of its squares" if error else _known(p, n) for p in own],
+            hovertemplate=f"<b>{text(layer)}</b>, %{{x}} bits<br>%{{text}}<extra></extra>",
         )
     if not error:
         figure.add_hline(y=100 * dense, line={"color": colours.muted, "width": 1, "dash": "dot"})
-    n = points[0].report.n if points else 0
-    title = "squared error of the weights" if error else f"accuracy, measured on {n:,} validation images"
+    title = "squared error of the weights" if error else f"accuracy on {n:,} validation images"
     axis: dict[str, Any] = {"title": "validation accuracy, %"}
     if error:
         axis = {"title": "squared error, % of the layer's squares", "type": "log", "exponentformat": "power"}
@@ -120,9 +120,49 @@ def scan(
         yaxis=axis,
         hovermode="closest",
     )
-    rows = [(p.layer, p.bits, p.report.accuracy, *p.report.interval, p.report.n, p.error) for p in points]
-    columns = ["layer", "bits", "accuracy", "low", "high", "images", "relative squared error"]
+    rows = [
+        (
+            p.layer,
+            p.bits,
+            p.found.accuracy,
+            *p.found.bounds,
+            *p.found.interval,
+            _images(p, n),
+            p.found.how,
+            p.error,
+        )
+        for p in points
+    ]
+    columns = ["layer", "bits", "accuracy", "low, these", "high, these", "low, any", "high, any"]
+    columns += ["images", "how", "relative squared error"]
     return figure, pd.DataFrame(rows, columns=columns)
+
+
+def _known(point: BitsPoint, n: int) -> str:
+    return "<br>".join(known(point.found, n, lambda ratio: f"{round(WHOLE * (1 - ratio))} bits"))
+
+
+def _images(point: BitsPoint, n: int) -> int:
+    return point.found.sample.n if point.found.sample else n
+
+
+def _marker(point: BitsPoint) -> str:
+    return "circle-open" if point.found.how in ("between", "beyond") else "circle"
+
+
+def _bars(points: Sequence[BitsPoint], colour: str) -> dict[str, Any] | None:
+    found = [point.found for point in points]
+    if all(one.how != "partly" for one in found):
+        return None
+    bounds = [one.bounds if one.how == "partly" else (one.accuracy, one.accuracy) for one in found]
+    return {
+        "type": "data",
+        "array": [100 * (high - one.accuracy) for one, (_, high) in zip(found, bounds, strict=True)],
+        "arrayminus": [100 * (one.accuracy - low) for one, (low, _) in zip(found, bounds, strict=True)],
+        "color": fade(colour, 0.7),
+        "thickness": 1.2,
+        "width": 0,
+    }
 
 
 def movement(layer: str, centroids: np.ndarray, colours: Palette) -> tuple[go.Figure, pd.DataFrame]:

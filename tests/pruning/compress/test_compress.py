@@ -14,7 +14,7 @@ from pydantic import ValidationError
 import pruning
 from pruning.checkpoint import load_checkpoint
 from pruning.clustering import centroids_of
-from pruning.compress import Compressed, Compression, Packing, Sharing, Stage, bits_scan, compress, shared
+from pruning.compress import Compressed, Compression, Packing, Sharing, Stage, compress
 from pruning.lowrank import LowRank
 from pruning.recover import Fit, Pruning, Recovery, Teach
 
@@ -150,21 +150,3 @@ def test_settings_come_back_and_refuse_what_makes_no_sense() -> None:
             Compression.model_validate(wrong)
     with pytest.raises(ValueError, match="no layer 'nowhere'"):
         run(share=Sharing(bits={"nowhere": 3}))
-
-
-def test_a_scan_of_bits_measures_each_layer_alone() -> None:
-    loaded, task = pruning.load_model(NAME), pruning.load_task("digits")
-    points = list(bits_scan(loaded.module, task, LAYERS[:2], (1, 4, 8), limit=200))
-    assert [(point.layer, point.bits) for point in points] == [(n, b) for n in LAYERS[:2] for b in (1, 4, 8)]
-    for layer in range(2):
-        errors = [point.error for point in points[3 * layer : 3 * layer + 3]]
-        assert errors == sorted(errors, reverse=True)
-        assert 0 < errors[-1] < 1e-3
-    version = shared(loaded.module, Sharing(bits={LAYERS[0]: 1}))
-    assert points[0].report.accuracy == pruning.evaluate(version, task, limit=200).accuracy
-    known = {(point.layer, point.bits): point for point in points[:2]}
-    again = list(bits_scan(loaded.module, task, LAYERS[:1], (1, 4), known=known))
-    assert all(one is other for one, other in zip(again, points[:2], strict=True))
-    stop = threading.Event()
-    stop.set()
-    assert not list(bits_scan(loaded.module, task, LAYERS, stop=stop))
