@@ -6,6 +6,7 @@ Path("network.prz").write_bytes(found.file)
 """
 
 from pruning.compress.begin import Begun, begun
+from pruning.compress.live import SharingEvaluator
 from pruning.compress.run import Compressed, compress
 from pruning.compress.scan import BitsPoint, BitsScan, bits_scan
 from pruning.compress.settings import Compression, Packing, Sharing
@@ -21,6 +22,7 @@ __all__ = [
     "Compression",
     "Packing",
     "Sharing",
+    "SharingEvaluator",
     "Stage",
     "begun",
     "bits_scan",

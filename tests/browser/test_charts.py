@@ -101,7 +101,7 @@ Object.defineProperty(HTMLElement.prototype, "emit", { set(emit) {
 def test_a_chart_is_drawn_once(window: BrowserContext, charts_server: Server) -> None:
     """Streamlit hands each chart to Plotly twice, and Plotly draws again where labels need more room.
 
-    On a busy machine the page's width may still change after the first drawing; three tries are enough for that to pass.
+    On a busy machine the page's width may still change after the first drawing: one of three tries must do.
     """
     seen = []
     with tab(window, charts_server) as app:

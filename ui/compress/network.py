@@ -8,20 +8,20 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from pruning import Report, Task
+from pruning import Report, Task, store
 from pruning.checkpoint import dense_size
 from pruning.checkpoint.prz import prz_bytes
 from pruning.coding import Breakdown, Coding, breakdown
+from pruning.compress import SharingEvaluator
 from pruning.compress.settings import Packing, Sharing
 from pruning.compress.stages import INDEXED, PLAIN, Bytes
 from pruning.compress.weights import shared_weight as one_shared
-from pruning.evaluate import evaluate_batches
 from pruning.layers import duplicate
+from pruning.replay import BUDGET
 from ui import cache
 from ui.bounded import remember
 from ui.compress.base import Base
 
-BATCH = 96  # images from one report to the next
 _MOST = 256
 _reports: dict[tuple[str, str], Report] = {}
 
@@ -88,10 +88,17 @@ def reports(base: Base, sharing: Sharing, task: Task) -> Iterator[Report]:
     if found is not None:
         yield found
         return
-    for report in evaluate_batches(network(base, sharing), task, "validation", batch_size=BATCH):
+    weights = {layer: shared_weight(base, layer, bits, sharing) for layer, bits in sharing.bits.items()}
+    for report in _evaluator(base.key, base, task).reports(weights):
         if report.complete:
             remember(_reports, (base.key, name_of(sharing)), report, _MOST)
         yield report
+
+
+@cache.kept(1)
+def _evaluator(key: str, _base: Base, _task: Task) -> SharingEvaluator:
+    budget = store.megabytes("PRUNING_ACTIVATIONS_MB", BUDGET)
+    return SharingEvaluator(_base.module, _task, budget=budget)
 
 
 def file(base: Base, sharing: Sharing, packing: Packing) -> File:
