@@ -1,15 +1,17 @@
 """Deep Compression (Han et al. 2015, arXiv:1510.00149): pruned, shared, coded; counted from files written.
 
-Each network goes the whole way: pruned with training, its weights clustered, the clusters' values trained,
-Huffman coded into a .prz with everything else that it needs (biases, norms, names, recipe). The file is
-written, read by a fresh process, and its predictions compared. "Times smaller" is the size of the network's
-float32 tensors over that of the file; the paper counts coded weights, indices and codebooks, we count the
-file.
+Each network goes the whole way: pruned with training, its weights made to share values, those trained,
+Huffman coded into a .prz with everything else that it needs (biases, norms, names, recipe). Values are shared
+by k-means as in the paper, or partitioned anew in every step of training (CLIP-Q, Tung and Mori 2018); the
+line above a network's tables says which. The file is written, read by a fresh process, and its predictions
+compared. "Times smaller" is the size of the network's float32 tensors over that of the file; the paper counts
+coded weights, indices and codebooks, we count the file. With several seeds the whole way is gone once for
+each, and the tables are of the first.
 
 Validation images choose epochs; accuracies are on test images. RESULTS.md says for each network how its
 settings were chosen, and whether test images had been looked at before.
 
-    python benchmarks/deep_compression.py [NETWORK ...] [--threads N]
+    python benchmarks/deep_compression.py [NETWORK ...] [--threads N] [--seeds N ...]
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from statistics import mean, stdev
 from time import perf_counter
 
 import torch
@@ -26,6 +29,7 @@ import torch
 from pruning.checkpoint import self_check
 from pruning.coding import Part
 from pruning.compress import Compressed, Compression, Sharing, compress
+from pruning.compress.settings import Method
 from pruning.evaluate import Report, evaluate
 from pruning.layers import find_layers
 from pruning.models import LoadedModel, load_model
@@ -55,6 +59,10 @@ class Wanted:
         prune, fit, tune: trainings.
         times: how many times smaller the file must be.
         points: accuracy that may be lost, in percentage points.
+        method: how weights share values; "clip-q" clips none.
+        tune_epochs: in which shared values are trained.
+        teach: share of the loss that is the dense network's.
+        seeds: of trainings; one compression each.
         paper: rows of the paper's table.
     """
 
@@ -65,8 +73,10 @@ class Wanted:
     tune: Fit
     times: float
     points: float
+    method: Method = "cluster"
     tune_epochs: int = 4
     teach: float = 0.8
+    seeds: tuple[int, ...] = (0,)
     paper: Sequence[Row] = field(default=())
 
 
@@ -145,6 +155,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("networks", nargs="*", default=list(NETWORKS), metavar="NETWORK")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--seeds", type=int, nargs="+", help="in place of each network's own")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     for name in options.networks:
@@ -155,13 +166,19 @@ def main() -> None:
         except MissingData as error:
             print(f"Not measured: {error}")
             continue
-        start = perf_counter()
-        found = compressed(loaded, task, NETWORKS[name])
-        show(loaded, task, NETWORKS[name], found)
+        start, wanted = perf_counter(), NETWORKS[name]
+        how = {"cluster": "k-means", "clip-q": "CLIP-Q without clipping"}[wanted.method]
+        print(f"Values are shared by {how}.\n")
+        results = []
+        for seed in options.seeds or wanted.seeds:
+            found = compressed(loaded, task, wanted, seed)
+            results.append((found.ratio, show(loaded, task, wanted, found, seed, tables=not results)))
+        if len(results) > 1:
+            summary(results, wanted)
         print(f"{perf_counter() - start:.0f} s, {options.threads} threads.", flush=True)
 
 
-def compressed(loaded: LoadedModel, task: Task, wanted: Wanted) -> Compressed:
+def compressed(loaded: LoadedModel, task: Task, wanted: Wanted, seed: int) -> Compressed:
     """The network, all the way."""
     layers = [layer.name for layer in find_layers(loaded.module, loaded.example_inputs) if layer.prunable]
     kept = wanted.kept if isinstance(wanted.kept, tuple) else (wanted.kept,) * len(layers)
@@ -176,31 +193,57 @@ def compressed(loaded: LoadedModel, task: Task, wanted: Wanted) -> Compressed:
         prune=Recovery(
             recipe=Recipe(rules=rules, scope=scope, model=loaded.name),
             pruning=wanted.prune,
-            fit=wanted.fit,
+            fit=wanted.fit.model_copy(update={"seed": seed}),
             teach=teach,
         ),
-        share=Sharing(bits=dict(zip(layers, bits, strict=True))),
-        tune=Recovery(pruning=Pruning(prune=0, recover=wanted.tune_epochs), fit=wanted.tune, teach=teach),
+        share=Sharing(method=wanted.method, bits=dict(zip(layers, bits, strict=True)), clip=0.0),
+        tune=Recovery(
+            pruning=Pruning(prune=0, recover=wanted.tune_epochs),
+            fit=wanted.tune.model_copy(update={"seed": seed}),
+            teach=teach,
+        ),
     )
     return compress(loaded.module, task, settings, example_inputs=loaded.example_inputs)
 
 
-def show(loaded: LoadedModel, task: Task, wanted: Wanted, found: Compressed) -> None:
-    """Layers beside the paper's, stages, and whether the bar is met."""
+def show(
+    loaded: LoadedModel, task: Task, wanted: Wanted, found: Compressed, seed: int, *, tables: bool
+) -> float:
+    """Layers beside the paper's, stages, and whether the bar is met. Returns the points lost."""
     dense, after = evaluate(loaded.module, task, "test"), evaluate(found.module, task, "test")
-    print_layers(found, wanted.paper)
-    print_stages(found)
+    if tables:
+        print_layers(found, wanted.paper)
+        print_stages(found)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "network.prz"
         file.write_bytes(found.file)
         size = file.stat().st_size
         check = self_check(file, found.module, task.test, fresh_process=True)
     lost = 100 * (dense.accuracy - after.accuracy)
-    met = "yes" if found.ratio >= wanted.times and lost <= wanted.points + 1e-9 else "no"
+    met = "yes" if reached(found.ratio, lost, wanted) else "no"
     print(
-        f"\n{size:,} bytes, {found.ratio:.1f} times smaller. Test accuracy: dense {told(dense)}, "
-        f"compressed {told(after)}; {lost:+.2f} points lost. "
-        f"At least {wanted.times:g} times at {wanted.points:g} points at most: {met}. {check}\n"
+        f"\nSeed {seed}: {size:,} bytes, {found.ratio:.1f} times smaller. Test accuracy: "
+        f"dense {told(dense)}, compressed {told(after)}; {lost:+.2f} points lost. "
+        f"At least {wanted.times:g} times at {wanted.points:g} points at most: {met}. {check}\n",
+        flush=True,
+    )
+    return lost
+
+
+def reached(ratio: float, lost: float, wanted: Wanted) -> bool:
+    """Whether a file is small enough and its network good enough."""
+    return ratio >= wanted.times and lost <= wanted.points + 1e-9
+
+
+def summary(results: Sequence[tuple[float, float]], wanted: Wanted) -> None:
+    """Of all seeds."""
+    least, lost = min(ratio for ratio, _ in results), [points for _, points in results]
+    met = sum(reached(*result, wanted) for result in results)
+    whole = "yes" if reached(least, mean(lost), wanted) else "no"
+    print(
+        f"{len(results)} seeds: at least {least:.1f} times smaller; {mean(lost):+.3f} points lost in mean "
+        f"(sd {stdev(lost):.3f}, {min(lost):+.2f} to {max(lost):+.2f}). The bar is met by {met} of "
+        f"{len(results)}, and in the mean: {whole}.\n"
     )
 
 
