@@ -65,7 +65,7 @@ def test_the_files_of_an_export_are_sent_when_they_are_asked_for(app: App) -> No
 
 @pytest.mark.parametrize(
     ("model", "pages"),
-    [("cifar10-resnet20", ("weights",)), ("digits-vit", tuple(PAGES))],
+    [("cifar10-resnet20", ("weights", "compress")), ("digits-vit", tuple(PAGES))],
 )
 def test_no_page_sends_more_than_two_megabytes(app: App, model: str, pages: tuple[str, ...]) -> None:
     counter = Counter(app)
