@@ -43,3 +43,24 @@ def test_bits_are_dragged_typed_taken_back_and_kept(app: App) -> None:
     )
     page.get_by_role("combobox", name="Layer", exact=True).wait_for()
     page.locator(".st-key-chart-bytes .barlayer").first.wait_for()
+
+
+def test_a_pipeline_is_started_and_its_centroids_are_played(app: App) -> None:
+    page = app.open("compress?model=digits-mlp")
+    page.get_by_text("Fine-tune shared values").wait_for()
+    page.get_by_label("Epochs", exact=True).last.fill("2")
+    page.keyboard.press("Enter")
+    page.get_by_text("train them 2 epochs").wait_for()
+    page.get_by_role("button", name="Start", exact=True).click()
+    page.get_by_role("heading", name="Centroids in training").wait_for(timeout=120_000)
+    chart = page.locator(".st-key-chart-movement")
+    chart.locator(".updatemenu-button", has_text="Play").wait_for()
+    app.ready()
+    places = """() => [...document.querySelectorAll('.st-key-chart-movement .points path')]
+        .map(mark => mark.getAttribute('transform').match(/[0-9.]+/g).map(Math.round)).join()"""
+    last = page.evaluate(places)
+    chart.locator(".updatemenu-button", has_text="Play").click()
+    page.wait_for_function(f"last => ({places})() !== last", arg=last)
+    page.wait_for_function(f"last => ({places})() === last", arg=last)
+    expect(chart.get_by_text("epoch 2")).to_be_visible()
+    expect(page.get_by_role("button", name="All as .zip")).to_be_visible()

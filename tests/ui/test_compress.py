@@ -15,6 +15,7 @@ from pruning.recover.settings import Recovery
 from ui.compress.decided import Decided, Steps, pack, unpack, with_bits
 from ui.figures import compress as figures
 from ui.figures import compress_curves as curves
+from ui.figures.spec import spec
 from ui.figures.theme import palette
 from ui.ratio_board.bits import bits_of, ratio_of, stops
 
@@ -102,10 +103,15 @@ def test_codes_are_those_of_the_file() -> None:
     assert len(figure.data) == 3
 
 
-def test_a_step_of_the_slider_is_an_epochs_centroids() -> None:
+def test_a_frame_is_an_epochs_centroids() -> None:
     centroids = torch.tensor([[0.0, 1.0], [0.1, 0.9], [0.2, 0.8]]).numpy()
     figure, data = curves.movement("layer", centroids, palette(dark=False))
-    step = figure.layout.sliders[0].steps[1]
-    assert step.args[0]["x"][0] == pytest.approx([0.1, 0.9])
-    assert figure.data[step.args[1][0]].mode == "markers"
+    found = spec(figure, dark=False)
+    step = found["layout"]["sliders"][0]["steps"][1]
+    (frame,) = (frame for frame in found["frames"] if [frame["name"]] == step["args"][0])
+    assert frame["data"][0]["x"] == pytest.approx([0.1, 0.9])
+    assert frame["data"][0]["y"] == [1, 1]
+    assert figure.data[frame["traces"][0]].mode == "markers"
+    labels = [button["label"] for button in found["layout"]["updatemenus"][0]["buttons"]]
+    assert [label.split()[-1] for label in labels] == ["Play", "Pause"]
     assert len(data) == 3

@@ -84,13 +84,15 @@ def test_shares_gone_are_rows_over_time() -> None:
     assert len(data) == 12
 
 
-def test_a_slider_step_is_an_epochs_histogram() -> None:
+def test_a_frame_is_an_epochs_histogram() -> None:
     figure, data = layers.weights(EPOCHS, HOSTILE, DARK)
     (slider,) = figure.layout.sliders
     assert [step.label for step in slider.steps] == [str(number) for number in range(6)]
-    assert slider.steps[2].args[0]["y"] == [[1, 10, 9]]
-    assert list(slider.steps[2].args[2]) == [1], "the start stays to compare with"
-    assert "&lt;b&gt;" in slider.steps[2].args[1]["title.text"]
+    frame = figure.frames[2]
+    assert [frame.name] == list(slider.steps[2].args[0])
+    assert list(frame.data[0].y) == [1, 10, 9]
+    assert list(frame.traces) == [1], "the start stays to compare with"
+    assert "&lt;b&gt;" in frame.layout.title.text
     assert data["pruned"].tolist() == list(range(6))
 
 

@@ -11,8 +11,8 @@ import plotly.graph_objects as go
 
 from pruning.coding import Part
 from pruning.compress.scan import WHOLE, BitsPoint
+from ui.figures.animation import animate
 from ui.figures.compress import HEIGHT, LEGEND, cluster_colour
-from ui.figures.recover_weights import slider
 from ui.figures.scan_words import known
 from ui.figures.theme import Palette, fade
 from ui.figures.weights import shortened, text
@@ -166,7 +166,7 @@ def _bars(points: Sequence[BitsPoint], colour: str) -> dict[str, Any] | None:
 
 
 def movement(layer: str, centroids: np.ndarray, colours: Palette) -> tuple[go.Figure, pd.DataFrame]:
-    """Where a layer's centroids are after each epoch of training; a slider goes through the epochs.
+    """Where a layer's centroids are after each epoch of training; they move as the epochs are played.
 
     Args:
         centroids: (epochs, k), the first row before the first step.
@@ -193,23 +193,18 @@ def movement(layer: str, centroids: np.ndarray, colours: Palette) -> tuple[go.Fi
         hovertemplate="centroid %{x:.4g}, moved by %{customdata:.3g}<extra></extra>",
         showlegend=False,
     )
-    steps = [
-        {
-            "label": str(epoch),
-            "method": "restyle",
-            "args": [{"x": [centroids[epoch].tolist()], "y": [[epoch] * k]}, [k]],
-        }
-        for epoch in range(epochs)
-    ]
     figure.update_layout(
         title=f"Centroids of {shortened(layer)} while they are trained",
-        height=430,
+        height=440,
         xaxis={"title": "value of the centroid"},
         yaxis={"title": "epoch", "range": [epochs - 0.7, -0.3], "dtick": max(1, epochs // 10)},
-        sliders=[slider(steps, colours)],
         hovermode="closest",
-        margin={"b": 110},
     )
+    frames = [
+        go.Frame(name=str(epoch), traces=[k], data=[go.Scatter(x=centroids[epoch], y=np.full(k, epoch))])
+        for epoch in range(epochs)
+    ]
+    animate(figure, frames, colours, redraw=False)
     data = pd.DataFrame(centroids, columns=[f"centroid {cluster + 1}" for cluster in range(k)])
     data.insert(0, "epoch", number)
     return figure, data

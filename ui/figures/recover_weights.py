@@ -10,6 +10,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from pruning.recover.record import Epoch, Histogram
+from ui.figures.animation import animate
 from ui.figures.sensitivity import depth_colours
 from ui.figures.theme import Palette, scale
 from ui.figures.weights import shortened, text
@@ -48,7 +49,7 @@ def heat_map(epochs: Sequence[Epoch], colours: Palette) -> tuple[go.Figure, pd.D
 
 
 def weights(epochs: Sequence[Epoch], layer: str, colours: Palette) -> tuple[go.Figure, pd.DataFrame]:
-    """Histogram of a layer's weights, with a slider over the epochs; grey: as it was at the start."""
+    """Histogram of a layer's weights, which moves as the epochs are played; grey: as it was at the start."""
     shown = _thinned([epoch for epoch in epochs if layer in epoch.histograms], STEPS)
     found = [epoch.histograms[layer] for epoch in shown]
     first, last = found[0], found[-1]
@@ -66,12 +67,13 @@ def weights(epochs: Sequence[Epoch], layer: str, colours: Palette) -> tuple[go.F
             marker=look,
             hovertemplate="%{y:,} weights at %{x:.3g}<extra>" + name + "</extra>",
         )
-    steps = [
-        {
-            "label": str(epoch.number),
-            "method": "update",
-            "args": [{"y": [list(histogram.counts)]}, {"title.text": _title(layer, epoch, histogram)}, [1]],
-        }
+    frames = [
+        go.Frame(
+            name=str(epoch.number),
+            traces=[1],
+            data=[go.Bar(x=middles, y=list(histogram.counts))],
+            layout={"title": {"text": _title(layer, epoch, histogram)}},
+        )
         for epoch, histogram in zip(shown, found, strict=True)
     ]
     most = max(max(histogram.counts) for histogram in found)
@@ -83,9 +85,9 @@ def weights(epochs: Sequence[Epoch], layer: str, colours: Palette) -> tuple[go.F
         xaxis={"title": "weight", "range": [-1.03 * first.edge, 1.03 * first.edge]},
         yaxis={"title": "weights a bin", "range": [0, 1.06 * most]},
         legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 1, "xanchor": "right"},
-        sliders=[slider(steps, colours)],
-        margin={"b": 110, "t": 72},
+        margin={"t": 72},
     )
+    animate(figure, frames, colours, redraw=True, step_ms=300)
     columns = [f"{edge:.5g}" for edge in middles]
     data = pd.DataFrame([histogram.counts for histogram in found], columns=columns)
     data.insert(0, "pruned", [histogram.zero for histogram in found])
@@ -130,22 +132,6 @@ def _title(layer: str, epoch: Epoch, histogram: Histogram) -> str:
     size = histogram.zero + sum(histogram.counts)
     gone = f", {percent(histogram.zero / size)} zero and not drawn" if histogram.zero else ""
     return f"Weights of {shortened(layer)}, epoch {epoch.number}{gone}"
-
-
-def slider(steps: list[dict[str, Any]], colours: Palette) -> dict[str, Any]:
-    return {
-        "active": len(steps) - 1,
-        "steps": steps,
-        "currentvalue": {"prefix": "epoch ", "font": {"size": 12, "color": colours.text}},
-        "pad": {"t": 34, "b": 0},
-        "font": {"size": 10, "color": colours.muted},
-        "bgcolor": colours.surface,
-        "activebgcolor": colours.pruned,
-        "bordercolor": colours.grid,
-        "tickcolor": colours.grid,
-        "ticklen": 4,
-        "minorticklen": 2,
-    }
 
 
 def _thinned(epochs: Sequence[Epoch], most: int) -> list[Epoch]:

@@ -45,7 +45,9 @@ def spec(figure: go.Figure, dark: bool) -> dict[str, Any]:
     looks = defaults(dark)
     data = [_filled(trace.to_plotly_json(), looks.traces.get(trace.type, {})) for trace in figure.data]
     own = {**figure.layout.to_plotly_json(), "template": None, "datarevision": 1}
-    return {"data": [_plain(trace) for trace in data], "layout": _plain(_layout(own, data, looks))}
+    found = {"data": [_plain(trace) for trace in data], "layout": _plain(_layout(own, data, looks))}
+    frames = [_plain(frame.to_plotly_json()) for frame in figure.frames]
+    return {**found, "frames": frames} if frames else found
 
 
 def _layout(own: dict[str, Any], data: list[dict[str, Any]], looks: Defaults) -> dict[str, Any]:
