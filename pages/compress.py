@@ -3,7 +3,7 @@
 import streamlit as st
 
 from ui import shell, state
-from ui.compress import base, board, controls, layer, live, pipeline, run, scan, which
+from ui.compress import base, board, controls, layer, live, low_rank, pipeline, run, scan, which
 
 shell.guard()
 session = state.session()
@@ -18,6 +18,7 @@ with shell.errors_here():
     if shown is not None:
         run.draw(session, shown)
     else:
+        low_rank.draw(session)
         controls.draw(session)
         live.figures()
         now = base.of(session)

@@ -6,6 +6,7 @@ small = low_rank(loaded.module, settings, example_inputs=loaded.example_inputs)
 
 from pruning.lowrank.apply import LowRankPlan, low_rank, plan_low_rank
 from pruning.lowrank.candidates import Candidate, Prediction, find_factorable, predict
+from pruning.lowrank.carry import carried
 from pruning.lowrank.factorise import factorise
 from pruning.lowrank.methods import METHODS, Method
 from pruning.lowrank.moments import input_roots
@@ -23,6 +24,7 @@ __all__ = [
     "Prediction",
     "RankPoint",
     "Record",
+    "carried",
     "factorise",
     "find_factorable",
     "input_roots",

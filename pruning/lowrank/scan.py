@@ -100,7 +100,9 @@ def scan(
             small = factorise(module, {one.name: ranks}, one.method, roots=roots)
             report = evaluate(small, task, split, limit=limit)
             cost = predict(dense.parameters, dense.macs, [one], {one.name: ranks})
-            yield _point(one, share, ranks, cost.parameters, cost.macs, _error(module, small, one), report)
+            yield _point(
+                one, share, ranks, cost.parameters, cost.macs, weight_error(module, small, one), report
+            )
 
 
 def _point(
@@ -122,7 +124,7 @@ def _point(
     )
 
 
-def _error(module: nn.Module, small: nn.Module, one: Candidate) -> float:
+def weight_error(module: nn.Module, small: nn.Module, one: Candidate) -> float:
     """|W - W'|^2 / |W|^2, 0 of a weight that is zero."""
     weight = module.get_parameter(f"{one.name}.weight").detach().double()
     parts = dict(small.get_submodule(one.name).named_parameters())

@@ -48,15 +48,15 @@ def test_it_opens_with_a_file_that_is_what_the_engine_writes(open_page: Open) ->
 def test_a_drag_moves_one_layer_and_is_taken_back(open_page: Open) -> None:
     app = open_page("compress", model="digits-mlp")
     session = session_of(app)
-    first, *others = base.prunable(session)
+    first, *others = base.of(session).layers
     edit = Edit("edit", ratios={first: ratio_of(2)}, version=session.version)
-    board.merge(session, base.prunable(session), edit)
+    board.merge(session, base.of(session).layers, edit)
     assert session.decided.bits == {first: 2, **dict.fromkeys(others, 4)}
     app.run()
     assert not app.exception
-    board.merge(session, base.prunable(session), Edit("undo"))
+    board.merge(session, base.of(session).layers, Edit("undo"))
     assert session.decided.bits is None
-    board.merge(session, base.prunable(session), edit)  # of a version that is gone
+    board.merge(session, base.of(session).layers, edit)  # of a version that is gone
     assert session.decided.bits is None
 
 

@@ -1,16 +1,18 @@
-"""The network that is compressed: the one pruned on the Prune page, or that of a finished fine-tuning."""
+"""The network that is compressed: factorised, pruned, or that of a finished fine-tuning."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from torch import nn
 
-from pruning import Plan, Recipe
+from pruning import Layer, Plan, Recipe
 from pruning.compress.begin import Begun, begun
 from pruning.runs.leave import checkpoint_name
 from ui import cache, runs
+from ui.compress import factorised
 from ui.state import Session
 
 if TYPE_CHECKING:
@@ -27,6 +29,7 @@ class Base:
         key: names it by its weights: model id and the digest of what was done to it.
         module, plan, recipe: as `pruning.compress.Begun`.
         layers: that can share values, in execution order.
+        about: what each of them is, before channels went.
         label: what it is, in words.
     """
 
@@ -35,6 +38,7 @@ class Base:
     plan: Plan
     recipe: Recipe
     layers: tuple[str, ...]
+    about: Mapping[str, Layer]
     label: str
 
 
@@ -45,9 +49,16 @@ def of(session: Session) -> Base:
         ValueError: in one sentence, if a run's files are gone, or the recipe does not fit.
     """
     decided = session.decided
+    rows: Sequence[Layer] = cache.layers(session.model_id)
     if decided.source:
         found = _of_run(session.model_id, decided.source)
         key, label = f"run {decided.source}", "the network of the chosen run"
+    elif decided.low_rank is not None:
+        recipe = session.recipe if decided.prune else Recipe(model=session.model)
+        made = factorised.made(session.model_id, decided.low_rank)
+        found, rows = factorised.pruned(session.model_id, decided.low_rank, recipe), made.layers
+        key = f"low rank {decided.low_rank.digest} {recipe.digest}"
+        label = "the factorised network, " + ("pruned and " if found.recipe.rules else "") + "not fine-tuned"
     elif decided.prune and session.recipe.rules:
         recipe = session.recipe
         plan = cache.plan(session.model_id, recipe)
@@ -57,14 +68,9 @@ def of(session: Session) -> Base:
         recipe = Recipe(model=session.model)
         found = Begun(cache.model(session.model_id).module, cache.plan(session.model_id, recipe), recipe)
         key, label = "dense", "the dense network"
-    layers = tuple(name for name in prunable(session) if _has(found.module, name))
+    about = {row.name: row for row in rows if row.prunable and _has(found.module, row.name)}
     where = f"{session.model_id} {cache.weights_digest(session.model_id)} {key}"
-    return Base(where, found.module, found.plan, found.recipe, layers, label)
-
-
-def prunable(session: Session) -> tuple[str, ...]:
-    """Layers of the dense network that can share values."""
-    return tuple(layer.name for layer in cache.layers(session.model_id) if layer.prunable)
+    return Base(where, found.module, found.plan, found.recipe, tuple(about), about, label)
 
 
 def sources(session: Session) -> list[Run]:

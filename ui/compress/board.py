@@ -54,7 +54,7 @@ def draw(session: Session, base: Base) -> None:
 def rows(session: Session, base: Base) -> list[Row]:
     """One row for each layer whose weights can share values."""
     bits = session.decided.sharing_of(base.layers).bits
-    layers = {layer.name: layer for layer in cache.layers(session.model_id)}
+    layers = base.about
     sizes = {name: network.weight_of(base, name).numel() for name in base.layers}
     parameters = sum(parameter.numel() for parameter in base.module.parameters())
     macs = sum(layer.macs for layer in layers.values())

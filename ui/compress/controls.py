@@ -98,7 +98,7 @@ def _source(session: Session) -> None:
 
 def _all(session: Session) -> None:
     """The same bits for every layer."""
-    layers = base.prunable(session)
+    layers = base.of(session).layers
     bits = session.decided.sharing_of(layers).bits
     values = {bits.get(layer, WHOLE) for layer in layers}
     now = values.pop() if len(values) == 1 else None

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pruning import Recipe
 from pruning.compress.settings import Compression, Packing, Sharing
+from pruning.lowrank import LowRank
 from pruning.recover.settings import Pruning, Recovery, Teach
 
 USUAL_BITS = 4
@@ -34,6 +35,7 @@ class Decided(BaseModel):
         lr: highest learning rate of that training.
         locked: layers that no drag and no choice for all of them changes.
         source: id of a finished fine-tuning whose network is taken in place of pruning; "" = none.
+        low_rank: which layers are factorised first, and how far; None = none.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -48,6 +50,7 @@ class Decided(BaseModel):
     lr: Annotated[float, Field(gt=0.0, le=1.0)] = 3e-4
     locked: frozenset[str] = frozenset()
     source: Annotated[str, Field(pattern="^([0-9a-f]{12})?$")] = ""
+    low_rank: LowRank | None = None
 
     def sharing_of(self, layers: Sequence[str]) -> Sharing:
         """How the weights of these layers share values."""
@@ -59,7 +62,7 @@ class Decided(BaseModel):
         """The settings of a run.
 
         Args:
-            recipe: what is pruned, unless a source is given.
+            recipe: what is pruned, unless a source is given; of the factorised network, if there is one.
             layers: that can share values.
             recovery: how the Fine-tune page prunes and trains; None = at once, with distillation.
         """
@@ -77,7 +80,8 @@ class Decided(BaseModel):
                 fit=base.fit.model_copy(update={"lr": self.lr, "patience": None}),
                 teach=Teach(weight=0.7),
             )
-        return Compression(prune=prune, share=share, tune=tune, packing=self.packing)
+        low_rank = None if self.source else self.low_rank
+        return Compression(low_rank=low_rank, prune=prune, share=share, tune=tune, packing=self.packing)
 
 
 def _pruning(recovery: Recovery, epochs: int | None) -> Recovery:

@@ -8,6 +8,7 @@ import streamlit as st
 
 from pruning import MissingData
 from pruning.compress.settings import Compression
+from pruning.lowrank import METHODS
 from ui import cache, runs, shell, state
 from ui.compress import base as bases
 from ui.compress.base import Base
@@ -146,7 +147,8 @@ def _key(session: Session, name: str) -> str:
 
 def settings(session: Session, base: Base) -> Compression:
     """What a run would do."""
-    return session.decided.compression(session.recipe, base.layers, session.recovery)
+    recipe = base.recipe if session.decided.low_rank else session.recipe
+    return session.decided.compression(recipe, base.layers, session.recovery)
 
 
 def refused(session: Session, wanted: Compression) -> str:
@@ -160,11 +162,13 @@ def refused(session: Session, wanted: Compression) -> str:
 
 def said(wanted: Compression, base: Base) -> str:
     """What a run would do, in a sentence."""
-    parts = ["dense"] if wanted.prune is None else []
+    parts = ["dense"] if wanted.prune is None and wanted.low_rank is None else []
+    if wanted.low_rank is not None:
+        parts.append(f"factorise layers ({METHODS[wanted.low_rank.method].label})")
     if wanted.prune is not None:
         epochs = wanted.prune.epochs
         parts.append(f"prune{f' and train {epochs} epochs' if epochs else ' at once, without training'}")
-    if base.plan.entries and wanted.prune is None:
+    if base.plan.entries and wanted.prune is None and wanted.low_rank is None:
         parts = [base.label]
     if wanted.share is not None:
         parts.append(f"share values in {len(wanted.share.bits)} layers")

@@ -1,0 +1,44 @@
+"""What was decided for a network, for the same network with factorised layers."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from pruning.groups import Structure
+from pruning.lowrank.geometry import PARTS
+from pruning.recipe import Recipe, Rule
+from pruning.sparsity import masks_weights
+
+
+def carried(recipe: Recipe, small: nn.Module, structure: Structure) -> Recipe:
+    """A recipe of a whole network, for the one that `factorise` has made of it.
+
+    Rules on single weights of a factorised layer hold for each of the layers in its place. The channels that
+    it puts out are those of its last one, so rules on them go over to that one's group.
+
+    Args:
+        recipe: of the network before.
+        small: the factorised one.
+        structure: of `small`, by the recipe's choices.
+    Returns:
+        The same recipe if it names no factorised layer.
+    Raises:
+        ValueError: channels that the factorised network has no group for.
+    """
+    sizes = {group.id: group.size for group in structure.groups}
+    modules = {name for name, _ in small.named_modules()}
+    rules: dict[str, Rule] = {}
+    for key, rule in recipe.rules.items():
+        parts = [f"{key}.{part}" for part in PARTS if f"{key}.{part}" in modules]
+        if masks_weights(rule.granularity):
+            rules |= dict.fromkeys(parts or [key], rule)
+        elif rule.granularity == "channel" and key not in sizes:
+            if not parts or parts[-1] not in sizes:
+                raise ValueError(
+                    f"The channels of {key!r} cannot be removed once layers are factorised; take that rule "
+                    "back, or turn low rank off."
+                )
+            rules[parts[-1]] = rule
+        else:
+            rules[key] = rule
+    return recipe.model_copy(update={"rules": rules})
