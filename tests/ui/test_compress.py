@@ -48,6 +48,15 @@ def test_a_layer_at_32_bits_keeps_its_weights() -> None:
     assert decided.sharing_of(LAYERS).bits == {"two": 4}
 
 
+def test_smaller_layers_take_over_the_bits_of_the_whole_one_and_give_them_back() -> None:
+    whole = with_bits(Decided(), LAYERS, {"one": 2, "two": 32})
+    factors = ("one.first", "one.last", "two.first", "two.last")
+    assert whole.sharing_of(factors).bits == {"one.first": 2, "one.last": 2}
+    split = with_bits(whole, factors, {"one.first": 32, "one.last": 3})
+    assert split.sharing_of(factors).bits == {"one.last": 3}, "what stays as it is stays so"
+    assert split.sharing_of(LAYERS).bits == {"one": 3}
+
+
 @given(st.text(max_size=60))
 def test_addresses_that_are_damaged_are_no_decisions(text: str) -> None:
     found = unpack(text)

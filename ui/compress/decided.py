@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pruning import Recipe
 from pruning.compress.settings import Compression, Packing, Sharing
 from pruning.lowrank import LowRank
+from pruning.lowrank.geometry import PARTS
 from pruning.recover.settings import Pruning, Recovery, Teach
 
 USUAL_BITS = 4
@@ -53,9 +54,9 @@ class Decided(BaseModel):
     low_rank: LowRank | None = None
 
     def sharing_of(self, layers: Sequence[str]) -> Sharing:
-        """How the weights of these layers share values."""
-        bits = dict.fromkeys(layers, USUAL_BITS) if self.bits is None else self.bits
-        bits = {layer: bits[layer] for layer in layers if layer in bits} if self.share else {}
+        """How the weights of these layers share values; smaller ones have the bits of their whole layer."""
+        found = {layer: USUAL_BITS if self.bits is None else _bits_of(layer, self.bits) for layer in layers}
+        bits = {layer: n for layer, n in found.items() if n is not None} if self.share else {}
         return self.sharing.model_copy(update={"bits": bits})
 
     def compression(self, recipe: Recipe, layers: Sequence[str], recovery: Recovery | None) -> Compression:
@@ -82,6 +83,17 @@ class Decided(BaseModel):
             )
         low_rank = None if self.source else self.low_rank
         return Compression(low_rank=low_rank, prune=prune, share=share, tune=tune, packing=self.packing)
+
+
+def _bits_of(layer: str, bits: Mapping[str, int]) -> int | None:
+    """Bits of a layer, decided when it was whole, or when it was two or three smaller ones; None = as it is.
+
+    Whoever changes one layer's bits decides those of all that are there (`with_bits`): only after low rank
+    has changed, names are missing here.
+    """
+    whole, _, part = layer.rpartition(".")
+    earlier = whole if part in PARTS else f"{layer}.{PARTS[-1]}"
+    return bits.get(layer, bits.get(earlier))
 
 
 def _pruning(recovery: Recovery, epochs: int | None) -> Recovery:

@@ -56,3 +56,23 @@ def test_what_the_factorised_network_has_no_group_for_is_refused() -> None:
     recipe = pruning.Recipe(rules={"elsewhere": pruning.Rule(ratio=0.5)})
     with pytest.raises(ValueError, match="'elsewhere' cannot be removed once layers are factorised"):
         carried(recipe, small, structure)
+
+
+@pytest.mark.parametrize(
+    ("method", "fits"), [("channel-svd", "first"), ("tucker-2", "core"), ("spatial-svd", "")]
+)
+def test_kernel_patterns_go_where_there_are_kernels(method: str, fits: str) -> None:
+    loaded = pruning.load_model("digits-cnn")
+    name = "features.unit3a.conv"
+    ranks = {name: (8, 8) if method == "tucker-2" else 8}
+    settings = LowRank(method=method, ranks=ranks)  # type: ignore[arg-type]
+    small = low_rank(loaded.module, settings, example_inputs=loaded.example_inputs)
+    structure = find_structure(small, loaded.example_inputs)
+    recipe = pruning.Recipe(rules={name: pruning.Rule(ratio=0.5, granularity="pattern")})
+    if not fits:
+        with pytest.raises(ValueError, match="None of the layers in the place of"):
+            carried(recipe, small, structure)
+        return
+    found = carried(recipe, small, structure)
+    assert list(found.rules) == [f"{name}.{fits}"]
+    assert pruning.make_plan(small, found, example_inputs=loaded.example_inputs, structure=structure).entries
