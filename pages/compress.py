@@ -3,7 +3,7 @@
 import streamlit as st
 
 from ui import shell, state
-from ui.compress import base, board, controls, layer, live, low_rank, pipeline, run, scan, which
+from ui.compress import base, board, controls, integers, layer, live, low_rank, pipeline, run, scan, which
 
 shell.guard()
 session = state.session()
@@ -30,5 +30,6 @@ with shell.errors_here():
         chosen = layer.choose(now)
         layer.draw(session, now, chosen)
         scan.draw(session, now, chosen)
+        integers.draw(session, now)
         with st.container(key="compress-pipeline"):
             pipeline.draw(session, now)

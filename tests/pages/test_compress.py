@@ -12,7 +12,7 @@ from pruning import load_checkpoint, load_model
 from pruning.checkpoint.prz import prz_bytes
 from pruning.clustering import cluster
 from ui import cache, runs
-from ui.compress import base, board, network, scan
+from ui.compress import base, board, integers, network, scan
 from ui.compress.deciding import decide
 from ui.ratio_board import Edit
 from ui.ratio_board.bits import ratio_of
@@ -93,6 +93,21 @@ def test_the_scan_is_measured_in_the_background_and_found_again(open_page: Open)
     assert [(p.layer, p.bits, p.error, p.found.accuracy) for p in again.points] == [
         (p.layer, p.bits, p.error, p.found.accuracy) for p in found.points
     ]
+
+
+def test_evenly_spaced_values_are_timed_in_integers(open_page: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = open_page("compress", model="digits-mlp")
+    assert any("Integer kernels multiply evenly spaced values" in one.value for one in app.caption)
+    next(one for one in app.selectbox if one.label == "Values").set_value("uniform").run()
+    assert any("3 of 3 layers can run in integers." in one.value for one in app.caption)
+    next(one for one in app.button if one.label.startswith("Measure it in 8-bit integers")).click().run()
+    wait(app)
+    said = [one.value for one in app.markdown]
+    assert any("of 360 validation images right" in one and "in float" in one for one in said), said
+    assert any("measured in" in one and "turns" in one for one in said)
+    monkeypatch.setattr(integers, "obstacle", lambda: "There are no kernels here.")
+    app.run()
+    assert any("no kernels here" in one.value for one in app.info)
 
 
 def test_the_pipeline_runs_in_a_process_and_leaves_its_files(open_page: Open) -> None:

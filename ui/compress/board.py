@@ -20,6 +20,7 @@ from ui.state import Session
 
 LIVE = "compress-live"  # the fragment that follows a drag
 BINS = 28
+LONGEST = 22  # letters of a name that fit
 
 
 def draw(session: Session, base: Base) -> None:
@@ -62,7 +63,7 @@ def rows(session: Session, base: Base) -> list[Row]:
     return [
         Row(
             key=name,
-            label=name,
+            label=_ending(name),
             kind=layers[name].kind,
             size=max(2, sizes[name]),
             ratio=ratio_of(bits.get(name, WHOLE)),
@@ -78,6 +79,11 @@ def rows(session: Session, base: Base) -> list[Row]:
         )
         for name in base.layers
     ]
+
+
+def _ending(name: str) -> str:
+    """Layers inside of one block differ in how their names end."""
+    return name if len(name) <= LONGEST else f"…{name[1 - LONGEST :]}"
 
 
 def merge(session: Session, layers: Sequence[str], edit: Edit) -> None:

@@ -9,7 +9,7 @@ import streamlit as st
 
 from pruning.lowrank import METHODS, Candidate, LowRank
 from pruning.lowrank.geometry import Ranks
-from ui import cache, charts, shell, state
+from ui import cache, charts, latency_setting, shell, state
 from ui.compress import factorised, timed
 from ui.compress.deciding import decide
 from ui.compress.factorised import Made
@@ -55,6 +55,7 @@ def draw(session: Session) -> None:
             "Measure the factorised network against the dense one",
             "the dense network",
             lambda: (made.module, dense),
+            latency_setting.current(),
         )
 
 
@@ -70,11 +71,10 @@ def _usual(session: Session) -> str:
 
 
 def _decide(session: Session, settings: LowRank | None) -> None:
-    """Other layers come to be: bits and locks of those before mean nothing to them."""
-    changed = (settings is None) != (session.decided.low_rank is None)
+    """Layers that come to be take over bits (`Decided.sharing_of`); their locks were of other rows."""
     update: dict[str, Any] = {"low_rank": settings}
-    if changed or settings is None:
-        update |= {"bits": None, "locked": frozenset()}
+    if (settings is None) != (session.decided.low_rank is None):
+        update["locked"] = frozenset()
     decide(session, session.decided.model_copy(update=update))
 
 
@@ -96,6 +96,7 @@ def _controls(session: Session, settings: LowRank) -> None:
             50.0,
             100.0,
             step=0.5,
+            format="%.1f",
             width=280,
             help="Share of each weight's sum of squares that the lower rank keeps at least; layers that "
             "would not get cheaper stay whole.",
@@ -153,6 +154,7 @@ def _table(session: Session, settings: LowRank, made: Made) -> None:
         hide_index=True,
         key=key,
         disabled=fixed,
+        placeholder="whole",
         on_change=lambda: _take_ranks(session, settings, made, able, key),
         column_config={
             "factorise": column.CheckboxColumn(width=70),
@@ -213,8 +215,15 @@ def _spectrum(session: Session, settings: LowRank, made: Made) -> None:
     able = {one.name: one for one in made.plan.candidates if not one.reason}
     if not able:
         return
+    first = next((number for number, name in enumerate(able) if name in made.plan.ranks), 0)
     layer: str = st.selectbox(
-        "Layer", list(able), format_func=shell.literal, key="low-rank-layer", filter_mode=None, width=300
+        "Layer",
+        list(able),
+        index=first,
+        format_func=shell.literal,
+        key="low-rank-layer",
+        filter_mode=None,
+        width=300,
     )
     weight = cache.model(session.model_id).module.get_parameter(f"{layer}.weight").detach()
     spectra = METHODS[able[layer].method].spectra(weight, made.plan.roots.get(layer))

@@ -17,6 +17,7 @@ from pruning.compress.settings import Packing, Sharing
 from pruning.compress.stages import INDEXED, PLAIN, Bytes
 from pruning.compress.weights import shared_weight as one_shared
 from pruning.layers import duplicate
+from pruning.lowrank import record_of
 from pruning.replay import BUDGET
 from ui import cache
 from ui.bounded import remember
@@ -114,8 +115,10 @@ def files(base: Base, sharing: Sharing, packing: Packing, dense: nn.Module) -> l
     whole = Bytes(weights=weights, indices=0, codebooks=0, overhead=dense_size(dense) - weights)
     none = sharing.model_copy(update={"bits": {}})
     found = [File("Dense", whole)]
-    if base.plan.entries:
-        found.append(_file(base.key, name_of(none), repr(PLAIN), "Pruned", base, none, PLAIN))
+    done = ["factorised"] * (record_of(base.module) is not None) + ["pruned"] * bool(base.plan.entries)
+    if done:
+        before = " and ".join(done).capitalize()
+        found.append(_file(base.key, name_of(none), repr(PLAIN), before, base, none, PLAIN))
     if sharing.bits:
         word = {"cluster": "Clustered", "uniform": "Quantised", "clip-q": "Clipped and partitioned"}
         label = word[sharing.method]

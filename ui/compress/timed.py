@@ -11,7 +11,7 @@ from torch import nn
 from pruning import MissingData, Report, Timing, evaluate
 from pruning.evaluate import paired_difference
 from pruning.latency import refine_latency
-from ui import cache, latencies, latency_setting, shell
+from ui import cache, latencies, shell
 from ui.figures.words import percent
 from ui.jobs import Job
 from ui.latencies import Setting
@@ -38,7 +38,9 @@ class Found:
     timing: Timing
 
 
-def draw(session: Session, name: str, label: str, beside: str, make: Callable[[], Pair]) -> None:
+def draw(
+    session: Session, name: str, label: str, beside: str, make: Callable[[], Pair], setting: Setting
+) -> None:
     """A button that measures, and what was measured.
 
     Args:
@@ -46,15 +48,22 @@ def draw(session: Session, name: str, label: str, beside: str, make: Callable[[]
         label: of the button.
         beside: what it is compared with, in words.
         make: makes the network and the one beside it, in the background.
+        setting: of the time.
     """
-    key = repr((name, latency_setting.current()))
+    key = repr((name, setting))
     job = cache.jobs().get(KIND, key)
     busy = job is not None and job.busy
-    st.fragment(_draw, run_every=POLL_S if busy else None)(session, key, label, beside, make, busy)
+    st.fragment(_draw, run_every=POLL_S if busy else None)(session, key, label, beside, make, setting, busy)
 
 
 def _draw(
-    session: Session, key: str, label: str, beside: str, make: Callable[[], Pair], drawn_busy: bool
+    session: Session,
+    key: str,
+    label: str,
+    beside: str,
+    make: Callable[[], Pair],
+    setting: Setting,
+    drawn_busy: bool,
 ) -> None:
     job = cache.jobs().get(KIND, key)
     if (job is not None and job.busy) != drawn_busy:
@@ -68,7 +77,6 @@ def _draw(
         return
     if job is not None and job.state == "failed":
         st.error(shell.literal(job.error), icon=":material/error:")
-    setting = latency_setting.current()
     try:
         task = cache.task(session.model_id)
     except MissingData as error:
