@@ -14,7 +14,7 @@ from pruning import Rule, load_checkpoint, load_model
 from pruning.checkpoint.prz import prz_bytes
 from pruning.lowrank import LowRank, low_rank
 from ui import cache, runs
-from ui.compress import base, factorised, network, scan
+from ui.compress import base, factorised, network, rank_scan, scan
 from ui.compress import low_rank as page
 from ui.compress.decided import pack, unpack
 from ui.compress.deciding import decide
@@ -139,3 +139,17 @@ def test_accuracy_and_time_are_measured_in_the_background(open_page: Open) -> No
     assert any(f"**{percent(expected.accuracy)}** of 360 validation images" in one for one in said), said
     assert any("against the dense network" in one for one in said)
     assert any("measured in" in one and "turns" in one for one in said)
+
+
+def test_the_scan_of_ranks_is_started_and_shown(open_page: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rank_scan, "_known", {})
+    app = open_page("compress", model="digits-mlp")
+    toggle(app, "Low rank").set_value(True).run()
+    app.button(key="ranks-start").click().run()
+    wait(app)
+    session = session_of(app)
+    assert session.decided.low_rank is not None
+    found = rank_scan.found(session, session.decided.low_rank)
+    assert found is not None
+    assert any(f"Measured: {len(found.points)} networks on 360" in one.value for one in app.caption)
+    assert not [one for one in app.button if one.key == "ranks-start"], "it is measured once"

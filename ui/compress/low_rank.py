@@ -10,7 +10,7 @@ import streamlit as st
 from pruning.lowrank import METHODS, Candidate, LowRank
 from pruning.lowrank.geometry import Ranks
 from ui import cache, charts, latency_setting, shell, state
-from ui.compress import factorised, timed
+from ui.compress import factorised, rank_scan, timed
 from ui.compress.deciding import decide
 from ui.compress.factorised import Made
 from ui.figures import low_rank as figures
@@ -48,6 +48,7 @@ def draw(session: Session) -> None:
         with st.expander("Ranks, layer by layer"):
             _table(session, settings, made)
             _spectrum(session, settings, made)
+            rank_scan.draw(session, settings)
         dense = cache.model(session.model_id).module
         timed.draw(
             session,
