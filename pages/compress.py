@@ -3,7 +3,20 @@
 import streamlit as st
 
 from ui import shell, state
-from ui.compress import base, board, controls, integers, layer, live, low_rank, pipeline, run, scan, which
+from ui.compress import (
+    base,
+    board,
+    clips,
+    controls,
+    integers,
+    layer,
+    live,
+    low_rank,
+    pipeline,
+    run,
+    scan,
+    which,
+)
 
 shell.guard()
 session = state.session()
@@ -20,8 +33,9 @@ with shell.errors_here():
     else:
         low_rank.draw(session)
         controls.draw(session)
-        live.figures()
         now = base.of(session)
+        clips.draw(session, now)
+        live.figures()
         board.draw(session, now)
         layer.where_bytes_are(session, now)
         shell.section(

@@ -11,11 +11,12 @@ from pruning.clustering import INITS
 from pruning.coding import Coding
 from pruning.documents import FROZEN, read_json
 from pruning.lowrank import LowRank
-from pruning.quantise import Uniform
+from pruning.quantise import Clip, Uniform
 from pruning.recipe import MAX_JSON_CHARS
 from pruning.recover import Recovery
 
 Bits = Annotated[int, Field(ge=1, le=8)]
+Clipped = Annotated[float, Field(ge=0.0, lt=1.0, allow_inf_nan=False)]
 Method = Literal["cluster", "uniform", "clip-q"]
 
 
@@ -33,7 +34,8 @@ class Sharing(_Frozen):
         bits: layer -> 1..8; layers that are not named keep their weights.
         init: of clusters, name of an entry of `INITS`.
         symmetric, per_channel, range: of evenly spaced values, see `pruning.quantise.Uniform`.
-        clip: of "clip-q": share of the weights of each sign, the smallest, that are set to zero.
+        clip: of "clip-q": share of the weights of each sign, the smallest, that are set to zero; one for all
+            layers, or layer -> share, none of what is not named.
         seed: of initialisations that draw.
     """
 
@@ -43,7 +45,7 @@ class Sharing(_Frozen):
     symmetric: bool = True
     per_channel: bool = False
     range: str = "mse"
-    clip: Annotated[float, Field(ge=0.0, lt=1.0, allow_inf_nan=False)] = 0.25
+    clip: Clipped | dict[str, Clipped] = 0.25
     seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
 
     @model_validator(mode="after")
@@ -51,6 +53,11 @@ class Sharing(_Frozen):
         INITS[self.init]
         self.scheme  # noqa: B018  # refuses an unknown range
         return self
+
+    def clip_of(self, layer: str) -> Clip:
+        """What "clip-q" does to a layer that has bits."""
+        share = self.clip.get(layer, 0.0) if isinstance(self.clip, dict) else self.clip
+        return Clip(bits=self.bits[layer], share=share)
 
     @property
     def scheme(self) -> Uniform:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from pruning.clustering import Tied, cluster, share
 from pruning.compress.settings import Sharing
 from pruning.layers import duplicate
-from pruning.quantise import Clip, ClipQ, Straight, clip_and_partition, quantise, quantise_weight
+from pruning.quantise import ClipQ, Straight, clip_and_partition, quantise, quantise_weight
 from pruning.quantise.network import channel_axis, weight_of
 from pruning.recover import Constraint
 
@@ -47,7 +47,7 @@ def shared_weight(module: nn.Module, layer: str, sharing: Sharing) -> Tensor:
         return share(weight, bits, init=sharing.init, seed=sharing.seed)
     if sharing.method == "uniform":
         return quantise_weight(weight, bits, sharing.scheme, axis=channel_axis(module, layer))
-    return clip_and_partition(weight, Clip(bits=bits, share=sharing.clip))
+    return clip_and_partition(weight, sharing.clip_of(layer))
 
 
 def constraint(sharing: Sharing) -> Callable[[nn.Module], Constraint]:
@@ -60,5 +60,5 @@ def constraint(sharing: Sharing) -> Callable[[nn.Module], Constraint]:
         return lambda module: Tied(module, bits)
     if sharing.method == "uniform":
         return lambda module: Straight(module, bits, sharing.scheme)
-    clips = {name: Clip(bits=asked, share=sharing.clip) for name, asked in bits.items()}
+    clips = {name: sharing.clip_of(name) for name in bits}
     return lambda module: ClipQ(module, clips)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
 from opened import Open, session_of, wait
 
-from pruning import load_checkpoint, load_model
+from pruning import load_checkpoint, load_model, load_task
 from pruning.checkpoint.prz import prz_bytes
 from pruning.clustering import cluster
+from pruning.quantise import search
 from ui import cache, runs
-from ui.compress import base, board, integers, network, scan
+from ui.compress import base, board, clips, integers, network, scan
 from ui.compress.deciding import decide
 from ui.ratio_board import Edit
 from ui.ratio_board.bits import ratio_of
@@ -139,3 +141,36 @@ def test_the_pipeline_runs_in_a_process_and_leaves_its_files(open_page: Open) ->
 def test_an_address_that_is_damaged_decides_nothing(open_page: Open) -> None:
     app = open_page("compress", model="digits-mlp", k="eJyrVkrLzE")
     assert session_of(app).decided == type(session_of(app).decided)()
+
+
+def test_parameters_of_clip_q_are_searched_and_taken_over(
+    open_page: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clips, "search", partial(search, shares=(0.0, 0.5, 0.8), bits=(2, 4)))
+    app = open_page("compress", model="digits-mlp")
+    next(one for one in app.selectbox if one.label == "Values").set_value("clip-q").run()
+    app.button(key="clip-search-start").click().run()
+    wait(app)
+    session = session_of(app)
+    before = session.decided
+    app.button(key="clip-take").click().run()
+    assert not app.exception
+    sharing = session.decided.sharing_of(base.of(session).layers)
+    assert isinstance(sharing.clip, dict)
+    loaded = load_model("digits-mlp")
+    found = search(
+        loaded.module,
+        load_task("digits"),
+        sharing.bits,
+        ratio=clips.RATIO,
+        shares=(0.0, 0.5, 0.8),
+        bits=(2, 4),
+    )
+    assert {name: sharing.clip_of(name) for name in sharing.bits} == found.clips
+    weight = network.shared_weight(base.of(session), "hidden.fc1", sharing.bits["hidden.fc1"], sharing)
+    assert float((weight == 0).float().mean()) == pytest.approx(sharing.clip["hidden.fc1"], abs=0.01)
+    app.button(key="clip-one").click().run()
+    assert session.decided.sharing.clip == before.sharing.clip
+    board.merge(session, base.of(session).layers, Edit("undo"))
+    board.merge(session, base.of(session).layers, Edit("undo"))
+    assert session.decided == before, "what was taken over is one step"

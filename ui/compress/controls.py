@@ -8,6 +8,7 @@ from typing import Any
 import streamlit as st
 
 from pruning.clustering import INITS
+from pruning.compress.settings import Sharing
 from pruning.quantise import RANGES
 from ui import shell, state
 from ui.compress import base
@@ -43,7 +44,7 @@ def draw(session: Session) -> None:
         elif sharing.method == "uniform":
             _uniform(session)
         else:
-            _number(session, "clip", "Share clipped", 0.0, 0.99)
+            _clip(session)
         _all(session)
         _packing(session)
 
@@ -68,6 +69,18 @@ def _uniform(session: Session) -> None:
     )
     labels = {name: one.label for name, one in RANGES.items()}
     _pick(session, "range", "Range", labels, described(RANGES), 180)
+
+
+def _clip(session: Session) -> None:
+    if isinstance(session.decided.sharing.clip, float):
+        _number(session, "clip", "Share clipped", 0.0, 0.99)
+        return
+
+    def take() -> None:
+        wanted = session.decided.sharing.model_copy(update={"clip": Sharing().clip})
+        decide(session, session.decided.model_copy(update={"sharing": wanted}))
+
+    st.button("One share for all layers", key="clip-one", on_click=take, help="Now each layer has its own.")
 
 
 def _source(session: Session) -> None:

@@ -15,6 +15,7 @@ WAYS = {
     "evenly spaced": {"method": "uniform"},
     "channel by channel": {"method": "uniform", "per_channel": True, "symmetric": False},
     "clip-q": {"method": "clip-q", "clip": 0.4},
+    "clip-q, each layer its own": {"method": "clip-q", "clip": {"0": 0.2, "3": 0.7}},
 }
 
 
