@@ -35,7 +35,12 @@ class LowRankPlan:
 
 
 def plan_low_rank(
-    module: nn.Module, settings: LowRank, *, example_inputs: Sequence[Any], task: Task | None = None
+    module: nn.Module,
+    settings: LowRank,
+    *,
+    example_inputs: Sequence[Any],
+    task: Task | None = None,
+    roots: Mapping[str, Tensor] | None = None,
 ) -> LowRankPlan:
     """The ranks that settings give a network.
 
@@ -44,6 +49,7 @@ def plan_low_rank(
         settings: what is wanted.
         example_inputs: positional arguments of its forward.
         task: the data, needed only for settings with `data`.
+        roots: of `input_roots`, for settings with `data`, if they are known; then the task is not needed.
     Raises:
         ValueError: an unknown layer or one that cannot be factorised, a rank out of its range, no data.
     """
@@ -51,8 +57,9 @@ def plan_low_rank(
     named = settings.ranks if settings.ranks is not None else settings.layers
     chosen = [one for one in candidates if named is None or one.name in named]
     _check(candidates, named)
-    roots: dict[str, Tensor] = {}
-    if settings.data:
+    if not settings.data:
+        roots = {}
+    elif roots is None:
         if task is None:
             raise ValueError("Weighing errors by data needs a task with calibration images; give one.")
         roots = input_roots(module, task, chosen)

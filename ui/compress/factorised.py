@@ -5,13 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from torch import nn
+from torch import Tensor, nn
 
 import pruning
 from pruning import Layer, Recipe
 from pruning.compress.begin import Begun
 from pruning.groups import find_structure
-from pruning.lowrank import LowRank, LowRankPlan, Prediction, carried, factorise, plan_low_rank, predict
+from pruning.lowrank import (
+    LowRank,
+    LowRankPlan,
+    Prediction,
+    carried,
+    factorise,
+    find_factorable,
+    input_roots,
+    plan_low_rank,
+    predict,
+)
 from pruning.lowrank.scan import weight_error
 from pruning.sparsity import masks_weights
 from ui import cache
@@ -50,8 +60,8 @@ def made(model_id: str, settings: LowRank) -> Made:
 def _made(model_id: str, digest: str, _settings: LowRank) -> Made:
     loaded = cache.model(model_id)
     inputs = loaded.example_inputs
-    task = cache.task(model_id) if _settings.data else None
-    plan = plan_low_rank(loaded.module, _settings, example_inputs=inputs, task=task)
+    roots = _roots(model_id, _settings.method) if _settings.data else None
+    plan = plan_low_rank(loaded.module, _settings, example_inputs=inputs, roots=roots)
     module = factorise(loaded.module, plan.ranks, _settings.method, roots=plan.roots)
     dense = pruning.CostModel(loaded.module, inputs).dense
     chosen = {one.name: one for one in plan.candidates if one.name in plan.ranks}
@@ -63,6 +73,14 @@ def _made(model_id: str, digest: str, _settings: LowRank) -> Made:
         before=Prediction(dense.parameters, dense.macs),
         after=predict(dense.parameters, dense.macs, chosen.values(), plan.ranks),
     )
+
+
+@cache.kept(4)
+def _roots(model_id: str, method: str) -> dict[str, Tensor]:
+    """What weighs the errors of every layer, whatever its rank: seconds for a large network."""
+    loaded = cache.model(model_id)
+    candidates = find_factorable(loaded.module, loaded.example_inputs, method)
+    return input_roots(loaded.module, cache.task(model_id), candidates)
 
 
 def pruned(model_id: str, settings: LowRank, recipe: Recipe) -> Begun:

@@ -15,6 +15,7 @@ from pruning.lowrank import (
     factorise,
     find_factorable,
     input_roots,
+    moments,
     rank_for_energy,
     ranks_by_energy,
     ranks_by_share,
@@ -184,6 +185,19 @@ def test_weighed_by_data_the_outputs_err_less_on_that_data() -> None:
             for small in (plain, weighed)
         ]
         assert errors[1] < 0.99 * errors[0]
+
+
+def test_of_many_patches_some_are_drawn_the_same_every_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    network, task = tiny("plain"), fake_task(images=80)
+    candidates = find_factorable(network, EXAMPLE, "channel-svd")
+    every = input_roots(network, task, candidates)
+    monkeypatch.setattr(moments, "PATCHES", 800)
+    some, again = (input_roots(network, task, candidates) for _ in range(2))
+    assert all(torch.equal(some[name], again[name]) for name in some)
+    assert torch.equal(some["head"], every["head"]), "it has one patch an image"
+    moment, drawn = (found["conv1"] @ found["conv1"].T for found in (every, some))
+    assert not torch.equal(moment, drawn)
+    assert float((moment - drawn).norm() / moment.norm()) < 0.2
 
 
 def test_at_full_rank_data_changes_nothing() -> None:
