@@ -14,6 +14,7 @@ from pruning.cli.console import Console, accuracy_text, choices_of, criterion_of
 from pruning.cli.evaluate import measured
 from pruning.cli.finetune_flags import changed
 from pruning.cli.recipe import given_recipe, uniform_recipe
+from pruning.cli.record import record_compress
 from pruning.clustering import INITS
 from pruning.device import on_device
 from pruning.groups import find_structure
@@ -54,6 +55,18 @@ def add_compress_flags(parser: argparse.ArgumentParser) -> None:
         help="values by k-means, evenly spaced, or partitioned in training (default: %(default)s)",
     )
     add("--init", choices=tuple(INITS), default="linear", help="where clusters begin (default: %(default)s)")
+    add(
+        "--clip-share",
+        type=float,
+        metavar="SHARE",
+        help="of clip-q: share of the weights set to zero, all layers",
+    )
+    add(
+        "--clip-search",
+        type=float,
+        metavar="TIMES",
+        help="of clip-q: search each layer's share and bits, for weights so many times smaller",
+    )
     add("--per-channel", action="store_true", help="evenly spaced values for each output channel")
     add("--affine", action="store_true", help="evenly spaced values that need not be symmetric")
     add("--tune", type=int, default=0, metavar="N", help="epochs in which the shared values are trained")
@@ -70,9 +83,10 @@ def run_compress(arguments: Namespace, console: Console) -> None:
     arguments.criterion = criterion_of(arguments)
     loaded = on_device(load_model(arguments.model, arguments.weights), arguments.device)
     task = load_task(loaded.task, arguments.data_dir)
-    settings = _settings(arguments, loaded, console)
+    settings = _settings(arguments, loaded, task, console)
     folder: Path = arguments.out
     folder.mkdir(parents=True, exist_ok=True)
+    epochs: list[Epoch] = []
     with console.progress("training") as bar:
 
         def tell(stage: Stage) -> None:
@@ -82,6 +96,8 @@ def run_compress(arguments: Namespace, console: Console) -> None:
         def epoch(name: str, done: Epoch) -> None:
             bar.clear()
             console.text(f"  epoch {done.number} {name}: validation {100 * done.accuracy:.2f} %")
+            number = epochs[-1].number + 1 if epochs else done.number
+            epochs.append(done.model_copy(update={"number": number}))
 
         found = compress(
             loaded.module,
@@ -96,11 +112,12 @@ def run_compress(arguments: Namespace, console: Console) -> None:
     reports = _on_test(found, loaded, task, console)
     with console.progress("loading the file in a fresh process"):
         check = self_check(file, found.module, task.test, limit=1024, fresh_process=True)
+    record_compress(loaded, settings, found, (reports, check, epochs), len(task.classes), arguments, console)
     console.data(_document(found, settings, reports, check, file))
     console.text(*_lines(found, reports, check, file))
 
 
-def _settings(arguments: Namespace, loaded: LoadedModel, console: Console) -> Compression:
+def _settings(arguments: Namespace, loaded: LoadedModel, task: Task, console: Console) -> Compression:
     """What is decided, by a file or by flags."""
     from pruning.compress import Compression, Packing, Sharing
     from pruning.lowrank import LowRank
@@ -108,7 +125,9 @@ def _settings(arguments: Namespace, loaded: LoadedModel, console: Console) -> Co
 
     if arguments.settings is not None:
         return Compression.from_json(_read(arguments.settings))
-    bits = _bits(arguments, loaded)
+    bits, clip = _bits(arguments, loaded), arguments.clip_share
+    if arguments.clip_search is not None:
+        bits, clip = _clips(arguments, loaded, task, console)
     if arguments.tune and not bits:
         raise ValueError("There are no shared values to train; give --bits, or leave --tune out.")
     tune = Recovery(
@@ -122,6 +141,7 @@ def _settings(arguments: Namespace, loaded: LoadedModel, console: Console) -> Co
         init=arguments.init,
         per_channel=arguments.per_channel,
         symmetric=not arguments.affine,
+        **({} if clip is None else {"clip": clip}),
     )
     return Compression(
         low_rank=LowRank(share=arguments.low_rank) if arguments.low_rank is not None else None,
@@ -157,6 +177,26 @@ def _bits(arguments: Namespace, loaded: LoadedModel) -> dict[str, int]:
             raise ValueError(f"--layer-bits takes LAYER=N, such as {layers[0]}=4, not {text[:80]!r}.")
         bits[name] = int(number)
     return {name: asked for name, asked in bits.items() if asked != 32}
+
+
+def _clips(
+    arguments: Namespace, loaded: LoadedModel, task: Task, console: Console
+) -> tuple[dict[str, int], dict[str, float]]:
+    """Bits and clipped shares of all layers, searched."""
+    from pruning.quantise import search
+
+    if arguments.method != "clip-q" or arguments.low_rank is not None:
+        raise ValueError("--clip-search is for --method clip-q, without --low-rank.")
+    if arguments.bits is not None or arguments.layer_bits or arguments.clip_share is not None:
+        raise ValueError(
+            "--clip-search finds bits and shares; leave out --bits, --layer-bits and --clip-share."
+        )
+    layers = [layer.name for layer in find_layers(loaded.module, loaded.example_inputs) if layer.prunable]
+    with console.progress("searching CLIP-Q's parameters"):
+        clips = search(loaded.module, task, layers, ratio=arguments.clip_search).clips
+    for name, clip in clips.items():
+        console.text(f"  {name}: {100 * clip.share:.0f} % clipped, {clip.bits} bits")
+    return {name: clip.bits for name, clip in clips.items()}, {n: clip.share for n, clip in clips.items()}
 
 
 def _read(path: Path) -> str:

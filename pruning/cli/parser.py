@@ -317,6 +317,7 @@ def _add_compress(commands: Any) -> None:
     _add_choices(parser)
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the files")
     add_compress_flags(parser)
+    _add_history(parser)
     add_flags(parser)
 
 

@@ -14,8 +14,10 @@ from pruning.store import weights_digest
 if TYPE_CHECKING:
     from pruning.checkpoint import SelfCheck
     from pruning.cli.prune import Result
+    from pruning.compress import Compressed, Compression
+    from pruning.evaluate import Report
     from pruning.history import History
-    from pruning.recover import Recovered, Recovery
+    from pruning.recover import Epoch, Recovered, Recovery
     from pruning.runs.about import Subject
     from pruning.runs.measure import Outcome
     from pruning.sensitivity import Scan
@@ -80,6 +82,39 @@ def record_finetune(
             figures=figures.model_copy(update={"check": str(check)}),
         )
         for epoch in recovered.epochs:
+            history.add_epoch(run_id, epoch)
+        _say_where(history, run_id, arguments.out)
+
+    _keep(arguments, console, write)
+
+
+def record_compress(
+    loaded: LoadedModel,
+    settings: Compression,
+    found: Compressed,
+    measured: tuple[tuple[Report, Report], SelfCheck, list[Epoch]],
+    classes: int,
+    arguments: Namespace,
+    console: Console,
+) -> None:
+    """Keep a compression with the epochs of its trainings.
+
+    Args:
+        measured: on test images, dense and compressed; the file checked; epochs, numbered through.
+    """
+    from pruning.runs.about import about_run
+    from pruning.runs.compress import figures_of
+
+    reports, check, epochs = measured
+    figures = figures_of(loaded, found, reports, classes, epochs[-1].number if epochs else 0)
+
+    def write(history: History) -> None:
+        run_id = history.add(
+            about_run(loaded, settings, device=_subject(loaded).device),
+            settings=settings.to_json(),
+            figures=figures.model_copy(update={"check": str(check)}),
+        )
+        for epoch in epochs:
             history.add_epoch(run_id, epoch)
         _say_where(history, run_id, arguments.out)
 

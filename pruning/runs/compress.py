@@ -60,7 +60,7 @@ def compress_run(job: Job) -> None:
     tests = [report(module, task, "test", control.check) for module in (loaded.module, found.module)]
     answers.keep(job.folder, found.stages[-1].report, tests[1])
     check = _leave(job.folder, loaded, task, found, settings)
-    figures = _figures(loaded, found, (tests[0], tests[1]), len(task.classes), told.epochs)
+    figures = figures_of(loaded, found, (tests[0], tests[1]), len(task.classes), told.epochs)
     job.history.set_figures(job.run.id, figures.model_copy(update={"check": str(check)}))
     shutil.rmtree(job.folder / STATE, ignore_errors=True)
 
@@ -180,9 +180,16 @@ def _leave(
     return self_check(file, found.module, task.test, limit=CHECKED_IMAGES, fresh_process=True)
 
 
-def _figures(
+def figures_of(
     loaded: LoadedModel, found: Compressed, tests: tuple[Report, Report], classes: int, epochs: int
 ) -> Figures:
+    """What a compression comes to, as the history has it.
+
+    Args:
+        tests: of the dense and of the compressed network on test images.
+        classes: of the task.
+        epochs: of all trainings, those of the first counted from 0.
+    """
     dense, small = _size(loaded, None), _size(loaded, found)
     validation = found.stages[-1].report
     return Figures(

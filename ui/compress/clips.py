@@ -40,9 +40,9 @@ def draw(session: Session, base: Base) -> None:
             key="clip-ratio",
             persist_state="session",
             help="32 bits a weight over the bits that are left, zeros counted by their entropy: what the "
-            "search is to reach. Each layer is tried alone at each share and number of bits, without training; one "
-            "price of a bit for all of them then says which to take. *Source: Tung and Mori 2018, CLIP-Q, "
-            "section 3.2; Shoham and Gersho 1988.*",
+            "search is to reach. Each layer is tried alone at each share and number of bits, without "
+            "training; one price of a bit for all of them then says which to take. *Source: Tung and Mori "
+            "2018, CLIP-Q, section 3.2; Shoham and Gersho 1988.*",
         )
         key = store.digest("clips", base.key, ratio)
         job = cache.jobs().get(KIND, key)
@@ -108,7 +108,7 @@ def _found(session: Session, base: Base, found: Found) -> None:
         ]
         st.dataframe(pd.DataFrame(rows), hide_index=True)
     st.caption(
-        f"{found.ratio:.1f} times smaller (predicted; the file is measured below once it is taken over), from "
+        f"{found.ratio:.1f} times smaller (predicted; the file is measured once it is taken over), from "
         f"{len(found.tried):,} measurements of single layers on validation images."
     )
 

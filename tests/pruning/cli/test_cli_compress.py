@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,15 @@ from pruning.checkpoint import self_check
 from pruning.cli import main
 from pruning.clustering import centroids_of
 from pruning.compress import Compression
+from pruning.quantise import search
 
 NAME = "digits-mlp"
 
 
 @pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The file is checked in this process: a fresh one takes seconds."""
+def quick(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file is checked in this process: a fresh one takes seconds. The history is the test's own."""
+    monkeypatch.setenv("PRUNING_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
 
     def check(*arguments: Any, fresh_process: bool, **options: Any) -> Any:
         return self_check(*arguments, **options)
@@ -82,3 +85,20 @@ def test_what_cannot_be_is_one_line(
     error = capsys.readouterr().err
     assert sentence in error
     assert len(error.strip().splitlines()) == 1
+
+
+def test_parameters_of_clip_q_are_searched(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quick_search = partial(search, shares=(0.0, 0.6), bits=(2, 4))
+    monkeypatch.setattr("pruning.quantise.search", quick_search)
+    assert call("--method", "clip-q", "--clip-search", 10, "--out", tmp_path) == 0
+    settings = Compression.from_json((tmp_path / "settings.json").read_text())
+    assert settings.share is not None
+    loaded, task = pruning.load_model(NAME), pruning.load_task("digits")
+    clips = quick_search(loaded.module, task, settings.share.bits, ratio=10).clips
+    assert {name: settings.share.clip_of(name) for name in settings.share.bits} == clips
+    assert f"hidden.fc1: {100 * clips['hidden.fc1'].share:.0f} % clipped" in capsys.readouterr().out
+    for wrong in (("--method", "cluster"), ("--method", "clip-q", "--bits", 4)):
+        assert call(*wrong, "--clip-search", 10, "--out", tmp_path) == 2
+        assert "--clip-search" in capsys.readouterr().err

@@ -24,7 +24,7 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PRUNING_CACHE_DIR", str(tmp_path / "cache"))
     for command in ("prune", "finetune"):
         monkeypatch.setattr(f"pruning.cli.{command}.LATENCY_BUDGET_S", 0.05)
-    for place in ("pruning.runs.leave", "pruning.cli.prune"):
+    for place in ("pruning.runs.leave", "pruning.cli.prune", "pruning.cli.compress"):
         monkeypatch.setattr(f"{place}.self_check", check)
 
 
@@ -78,3 +78,21 @@ def test_a_flag_and_a_broken_history_keep_nothing_and_stop_nothing(
     monkeypatch.setenv("PRUNING_DATABASE_URL", "sqlite:////proc/nowhere/history.sqlite")
     assert call("scan", NAME, "--ratios", "0.5") == 0
     assert "not kept in the history" in capsys.readouterr().err
+
+
+def test_a_compression_is_kept_with_the_epochs_of_both_trainings(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    options = ("compress", NAME, "--ratio", 0.5, "--granularity", "weight", "--prune", 1, "--recover", 1)
+    more = ("--method", "clip-q", "--clip-share", 0.1, "--bits", 4, "--tune", 1, "--out", out)
+    assert call(*options, *more) == 0
+    history = History()
+    (run,) = history.runs()
+    assert (run.kind, run.figures.epochs) == ("compression", 4)
+    assert [epoch.number for epoch in history.epochs(run.id)] == [0, 1, 2, 3, 4]
+    assert run.figures.size is not None
+    assert run.figures.size.file_bytes == (out / f"{NAME}-compressed.prz").stat().st_size
+    assert str(out) in run.note
+    assert call("compress", NAME, "--bits", 4, "--out", out, "--no-history") == 0
+    assert len(history.runs()) == 1
