@@ -39,22 +39,25 @@ def test_the_switch_factorises_and_undo_takes_it_back(open_page: Open) -> None:
     assert not app.exception
     session = session_of(app)
     settings = session.decided.low_rank
-    assert settings == LowRank(method="svd", energy=page.ENERGY)
+    assert settings == LowRank(method="svd", energy=0.98, data=True)
     now = base.of(session)
     loaded = load_model("digits-mlp")
-    small = low_rank(loaded.module, settings, example_inputs=loaded.example_inputs)
+    task = pruning.load_task("digits")
+    small = low_rank(loaded.module, settings, example_inputs=loaded.example_inputs, task=task)
     state = now.module.state_dict()
     assert all(torch.equal(state[name], value) for name, value in small.state_dict().items())
     assert "hidden.fc2.first" in now.layers
     counted = sum(parameter.numel() for parameter in small.parameters())
     assert any(f"→ {counted:,} (" in one.value for one in app.markdown)
     assert unpack(pack(session.decided)) == session.decided, "the address holds it"
+    toggle(app, "Weigh by data").set_value(False).run()
+    assert session.decided.low_rank == LowRank(method="svd", energy=0.9), "what loses about as much"
     app.slider[0].set_value(70.0).run()
     assert session.decided.low_rank == LowRank(method="svd", energy=0.7)
     toggle(app, "Weigh by data").set_value(True).run()
     assert session.decided.low_rank == LowRank(method="svd", energy=0.7, data=True)
     assert not app.exception
-    toggle(app, "Low rank").set_value(False).run()
+    toggle(app, "Low rank first").set_value(False).run()
     assert session.decided.low_rank is None
     assert "hidden.fc2" in base.of(session).layers
 
@@ -67,6 +70,8 @@ def test_ranks_by_hand_stay_in_their_range(open_page: Open) -> None:
     one = next(each for each in made.plan.candidates if each.name == "hidden.fc2")
     assert page.edited(one, (9,), {"rank": 12}) == (12,)
     assert page.edited(one, (9,), {"rank": 10_000}) == one.most
+    assert page.beyond(one, one.most, {"rank": 10_000}).startswith("hidden.fc2 cannot have that rank")
+    assert page.beyond(one, (12,), {"rank": 12}) == ""
     assert page.edited(one, None, {"factorise": True}) == (one.most[0] // 2,)
     by_hand = LowRank(method="svd", ranks={"hidden.fc2": 5})
     decide(session, session.decided.model_copy(update={"low_rank": by_hand}))
@@ -74,7 +79,7 @@ def test_ranks_by_hand_stay_in_their_range(open_page: Open) -> None:
     assert not app.exception
     assert base.of(session).module.get_submodule("hidden.fc2.first").out_features == 5
     app.button(key="low-rank-energy-again").click().run()
-    assert session.decided.low_rank == LowRank(method="svd", energy=page.ENERGY)
+    assert session.decided.low_rank == LowRank(method="svd", energy=0.9)
 
 
 @pytest.mark.parametrize(("granularity", "key"), [("channel", "hidden.fc1"), ("weight", "hidden.fc2")])
@@ -153,3 +158,15 @@ def test_the_scan_of_ranks_is_started_and_shown(open_page: Open, monkeypatch: py
     assert found is not None
     assert any(f"Measured: {len(found.points)} networks on 360" in one.value for one in app.caption)
     assert not [one for one in app.button if one.key == "ranks-start"], "it is measured once"
+
+
+def test_what_stays_whole_is_listed_with_the_reason() -> None:
+    model_id = "digits-mobilenet"
+    by_energy = LowRank(method="channel-svd", energy=0.98)
+    said = page.whole(by_energy, factorised.made(model_id, by_energy))
+    assert any("stages.stage1.0.depthwise" in one and "depthwise convolution" in one for one in said)
+    (dear,) = (one for one in said if "would make it no cheaper" in one)
+    assert dear.endswith("The ranks that keep 98 % would make it no cheaper.")
+    by_hand = LowRank(method="channel-svd", ranks={"last": 9})
+    said = page.whole(by_hand, factorised.made(model_id, by_hand))
+    assert any("head: whole. Left out by hand." in one for one in said)

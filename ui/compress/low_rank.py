@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
+from pruning import MissingData
 from pruning.lowrank import METHODS, Candidate, LowRank
 from pruning.lowrank.geometry import Ranks
 from ui import cache, charts, latency_setting, shell, state
@@ -17,7 +18,7 @@ from ui.figures import low_rank as figures
 from ui.finetune.fields import described
 from ui.state import Session
 
-ENERGY = 0.9  # at first
+ENERGY = {False: 0.9, True: 0.98}  # at first, without and with data; both lose about as much
 _WHAT = (
     "Layers become two or three smaller ones before anything else is done; they are then pruned, trained, "
     "shared and coded like any."
@@ -37,7 +38,7 @@ def draw(session: Session) -> None:
             "Low rank",
             disabled=bool(session.decided.source),
             help=_NOT_HERE if session.decided.source else _WHAT,
-            **state.tie(_key(session, "on"), settings is not None, lambda: _switch(session)),
+            **state.tie(_key(session, "on"), settings is not None, lambda: switch(session)),
         )
         if settings is None or session.decided.source:
             return
@@ -60,15 +61,21 @@ def draw(session: Session) -> None:
         )
 
 
-def _switch(session: Session) -> None:
-    settings = None if session.decided.low_rank else LowRank(method=_usual(session), energy=ENERGY)
-    _decide(session, settings)
+def switch(session: Session) -> None:
+    """On with usual settings, or off."""
+    _decide(session, None if session.decided.low_rank else usual(session))
 
 
-def _usual(session: Session) -> str:
-    """Tucker-2 is seldom faster; a network without convolutions needs no more than the SVD."""
+def usual(session: Session) -> LowRank:
+    """Tucker-2 is seldom faster, a network without convolutions needs no more than the SVD, and weighed by
+    data they cut far more at the same accuracy."""
     kinds = {layer.kind for layer in cache.layers(session.model_id)}
-    return "channel-svd" if any("convolution" in kind for kind in kinds) else "svd"
+    try:
+        data = bool(cache.task(session.model_id))
+    except MissingData:
+        data = False
+    method = "channel-svd" if any("convolution" in kind for kind in kinds) else "svd"
+    return LowRank(method=method, energy=ENERGY[data], data=data)
 
 
 def _decide(session: Session, settings: LowRank | None) -> None:
@@ -91,7 +98,7 @@ def _controls(session: Session, settings: LowRank) -> None:
         **state.tie(_key(session, "method"), settings.method, lambda: _take_method(session, settings)),
     )
     if settings.ranks is None:
-        energy = 100 * (settings.energy or ENERGY)
+        energy = 100 * (settings.energy or ENERGY[settings.data])
         st.slider(
             "Energy kept, %",
             50.0,
@@ -108,13 +115,17 @@ def _controls(session: Session, settings: LowRank) -> None:
             "Ranks by energy again",
             key="low-rank-energy-again",
             on_click=_decide,
-            args=(session, LowRank(method=settings.method, energy=ENERGY, data=settings.data)),
+            args=(
+                session,
+                LowRank(method=settings.method, energy=ENERGY[settings.data], data=settings.data),
+            ),
         )
     if METHODS[settings.method].takes_data:
         st.toggle(
             "Weigh by data",
             help="Errors count by what calibration images make of the layer's inputs; the energy is then "
-            "that of its outputs, of which a few directions hold most: try 98 %.",
+            "that of its outputs, of which a few directions hold most: 98 % of it lose about as much as 90 % "
+            "without.",
             **state.tie(_key(session, "data"), settings.data, lambda: _take_data(session, settings)),
         )
 
@@ -122,7 +133,7 @@ def _controls(session: Session, settings: LowRank) -> None:
 def _take_method(session: Session, settings: LowRank) -> None:
     method = str(state.value(_key(session, "method")))
     data = settings.data and METHODS[method].takes_data
-    _decide(session, LowRank(method=method, energy=settings.energy or ENERGY, data=data))
+    _decide(session, LowRank(method=method, energy=_energy(settings, data), data=data))
 
 
 def _take_energy(session: Session, settings: LowRank) -> None:
@@ -131,7 +142,15 @@ def _take_energy(session: Session, settings: LowRank) -> None:
 
 
 def _take_data(session: Session, settings: LowRank) -> None:
-    _decide(session, settings.model_copy(update={"data": not settings.data}))
+    data = not settings.data
+    energy = _energy(settings, data) if settings.ranks is None else None
+    _decide(session, settings.model_copy(update={"data": data, "energy": energy}))
+
+
+def _energy(settings: LowRank, data: bool) -> float:
+    """The energy goes on; where nobody has chosen it, that of the other way to weigh errors is meant."""
+    before = ENERGY[settings.data]
+    return ENERGY[data] if settings.energy in (None, before) else settings.energy or before
 
 
 def _totals(made: Made) -> None:
@@ -170,9 +189,20 @@ def _table(session: Session, settings: LowRank, made: Made) -> None:
             "squared error, %": column.NumberColumn(format="%.2f", help="Of the weight's squares, exact."),
         },
     )
+    for said in whole(settings, made):
+        st.caption(shell.literal(said))
+
+
+def whole(settings: LowRank, made: Made) -> list[str]:
+    """Why layers stay whole, a sentence for each reason."""
+    reasons: dict[str, list[str]] = {}
     for one in made.plan.candidates:
-        if one.reason:
-            st.caption(shell.literal(f"{one.name} stays whole: {one.reason}"))
+        if one.name not in made.plan.ranks:
+            by_hand = "Left out by hand."
+            cheap = f"The ranks that keep {100 * (settings.energy or 0):g} % would make it no cheaper."
+            reason = one.reason or (by_hand if settings.ranks is not None else cheap)
+            reasons.setdefault(reason, []).append(one.name)
+    return [f"{', '.join(names)}: whole. {reason}" for reason, names in reasons.items()]
 
 
 def _row(one: Candidate, made: Made, *, two: bool) -> dict[str, Any]:
@@ -193,14 +223,16 @@ def _row(one: Candidate, made: Made, *, two: bool) -> dict[str, Any]:
 
 def _take_ranks(session: Session, settings: LowRank, made: Made, able: list[Candidate], key: str) -> None:
     """Ranks by hand; what is out of its range becomes the nearest that is in it."""
-    ranks = dict(made.plan.ranks)
+    ranks, said = dict(made.plan.ranks), ""
     for number, edit in (state.value(key) or {}).get("edited_rows", {}).items():
         one = able[int(number)]
         if edit.get("factorise") is False:
             ranks.pop(one.name, None)
             continue
         ranks[one.name] = edited(one, ranks.get(one.name), edit)
+        said = said or beyond(one, ranks[one.name], edit)
     _decide(session, LowRank(method=settings.method, ranks=ranks, data=settings.data))
+    session.note = said
 
 
 def edited(one: Candidate, before: Ranks | None, edit: dict[str, Any]) -> Ranks:
@@ -210,6 +242,18 @@ def edited(one: Candidate, before: Ranks | None, edit: dict[str, Any]) -> Ranks:
         if edit.get(column):
             now[place] = min(max(1, int(edit[column])), one.most[place])
     return one.fitted(tuple(now))
+
+
+def beyond(one: Candidate, now: Ranks, edit: dict[str, Any]) -> str:
+    """What became of a rank that the layer cannot have, in a sentence; "" if it has what was typed."""
+    asked = [(edit[column], rank) for column, rank in zip(_RANKS, now, strict=False) if edit.get(column)]
+    if all(wanted == rank for wanted, rank in asked):
+        return ""
+    highest = " × ".join(map(str, one.most))
+    return (
+        f"{one.name} cannot have that rank, since its ranks go from 1 to {highest}; the nearest is "
+        f"{' × '.join(map(str, now))}."
+    )
 
 
 def _spectrum(session: Session, settings: LowRank, made: Made) -> None:

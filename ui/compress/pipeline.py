@@ -11,6 +11,7 @@ from pruning.compress.settings import Compression
 from pruning.lowrank import METHODS
 from ui import cache, runs, shell, state
 from ui.compress import base as bases
+from ui.compress import low_rank
 from ui.compress.base import Base
 from ui.compress.deciding import decide
 from ui.state import Session
@@ -59,6 +60,13 @@ def _stages(session: Session) -> None:
     if decided.source:
         st.caption("Pruned and trained by the chosen run.")
     else:
+        st.toggle(
+            "Low rank first",
+            help="As decided at the top of this page.",
+            **state.tie(
+                _key(session, "low-rank"), decided.low_rank is not None, lambda: low_rank.switch(session)
+            ),
+        )
         _toggle(
             session,
             "prune",
