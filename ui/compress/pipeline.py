@@ -55,29 +55,12 @@ def draw(session: Session, base: Base) -> None:
 
 
 def _stages(session: Session) -> None:
+    """A switch for each stage, in the order in which they run."""
     decided = session.decided
-    rules = session.recipe.rules
     if decided.source:
         st.caption("Pruned and trained by the chosen run.")
     else:
-        st.toggle(
-            "Low rank first",
-            help="As decided at the top of this page.",
-            **state.tie(
-                _key(session, "low-rank"), decided.low_rank is not None, lambda: low_rank.switch(session)
-            ),
-        )
-        _toggle(
-            session,
-            "prune",
-            "Prune",
-            decided.prune and bool(rules),
-            {"prune": not decided.prune},
-            "The recipe of the Prune page." if rules else "Nothing is pruned on the Prune page yet.",
-            disabled=not rules,
-        )
-        if decided.prune and rules:
-            _training(session, "recover", "Fine-tune", decided.recover)
+        _before(session)
     _toggle(
         session,
         "share",
@@ -88,32 +71,53 @@ def _stages(session: Session) -> None:
     )
     if decided.share:
         _training(session, "tune", "Fine-tune shared values", decided.tune)
-        key = _key(session, "lr")
-
-        def take() -> None:
-            held = state.value(key)
-            if held:
-                decide(session, session.decided.model_copy(update={"lr": held}))
-
         if decided.tune is not None:
-            st.number_input(
-                "Learning rate",
-                1e-6,
-                1.0,
-                step=1e-4,
-                format="%g",
-                width=130,
-                help="Highest rate of the training of shared values; it falls along a cosine.",
-                **state.tie(key, decided.lr, take),
-            )
+            _rate(session)
     packing = decided.packing
+    other = {"packing": packing.model_copy(update={"huffman": not packing.huffman})}
+    _toggle(session, "code", "Huffman", packing.huffman, other, "Off: fixed numbers of bits.")
+
+
+def _before(session: Session) -> None:
+    """What happens before values are shared."""
+    decided, rules = session.decided, session.recipe.rules
+    st.toggle(
+        "Low rank first",
+        help="As decided at the top of this page.",
+        **state.tie(
+            _key(session, "low-rank"), decided.low_rank is not None, lambda: low_rank.switch(session)
+        ),
+    )
     _toggle(
         session,
-        "code",
-        "Huffman",
-        packing.huffman,
-        {"packing": packing.model_copy(update={"huffman": not packing.huffman})},
-        "Off: fixed numbers of bits.",
+        "prune",
+        "Prune",
+        decided.prune and bool(rules),
+        {"prune": not decided.prune},
+        "The recipe of the Prune page." if rules else "Nothing is pruned on the Prune page yet.",
+        disabled=not rules,
+    )
+    if decided.prune and rules:
+        _training(session, "recover", "Fine-tune", decided.recover)
+
+
+def _rate(session: Session) -> None:
+    key = _key(session, "lr")
+
+    def take() -> None:
+        held = state.value(key)
+        if held:
+            decide(session, session.decided.model_copy(update={"lr": held}))
+
+    st.number_input(
+        "Learning rate",
+        1e-6,
+        1.0,
+        step=1e-4,
+        format="%g",
+        width=130,
+        help="Highest rate of the training of shared values; it falls along a cosine.",
+        **state.tie(key, session.decided.lr, take),
     )
 
 
