@@ -37,13 +37,13 @@ with shell.errors_here():
         clips.draw(session, now)
         live.figures()
         board.draw(session, now)
-        layer.where_bytes_are(session, now)
         shell.section(
             "One layer", "Its weights by cluster, the codes of its values, and what fewer bits cost."
         )
         chosen = layer.choose(now)
         layer.draw(session, now, chosen)
         scan.draw(session, now, chosen)
+        layer.where_bytes_are(session, now)
         integers.draw(session, now)
         with st.container(key="compress-pipeline"):
             pipeline.draw(session, now)

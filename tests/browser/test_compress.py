@@ -27,6 +27,7 @@ def test_bits_are_dragged_typed_taken_back_and_kept(app: App) -> None:
     )
     app.ready()
     expect(metric).not_to_contain_text("4.00")
+    expect(page.locator(".st-key-chart-clusters")).to_contain_text("Weights of hidden.fc1: 2 values at 1 bit")
     track.press("ArrowLeft")
     expect(track).to_have_attribute("aria-valuenow", "87.5")
     track.press("Enter")

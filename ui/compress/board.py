@@ -14,6 +14,7 @@ from ui.compress import network, scan
 from ui.compress.base import Base
 from ui.compress.decided import USUAL_BITS, with_bits
 from ui.compress.deciding import decide, step_back
+from ui.compress.layer import turn_to
 from ui.ratio_board import Edit, Row, ratio_board
 from ui.ratio_board.bits import WHOLE, bits_of, ratio_of, stops
 from ui.state import Session
@@ -30,6 +31,9 @@ def draw(session: Session, base: Base) -> None:
     def take(edit: Edit) -> None:
         seen.append(edit)
         merge(session, base.layers, edit)
+        moved = [name for name in edit.ratios if name in base.layers]
+        if len(moved) == 1:
+            turn_to(moved[0])
 
     def then() -> None:
         final = any(edit.action != "edit" or edit.final for edit in seen)

@@ -4,27 +4,36 @@ from __future__ import annotations
 
 import streamlit as st
 
-from ui import cache, charts, shell
+from ui import cache, charts, shell, state
 from ui.compress import network
 from ui.compress.base import Base
 from ui.figures import compress as figures
 from ui.figures import compress_curves as curves
 from ui.state import Session
 
+KEY = "compress-layer"
+
 
 def choose(base: Base) -> str:
-    """Which layer is looked at."""
+    """Which layer is looked at: the one whose bits were set last, at first the largest."""
+    largest_first = sorted(base.layers, key=lambda name: -network.weight_of(base, name).numel())
     chosen: str = st.selectbox(
         "Layer",
-        base.layers,
+        largest_first,
         format_func=shell.literal,
-        key="compress-layer",
+        help="The largest first. Dragging a row of the board turns to its layer.",
+        key=KEY,
         persist_state="session",
         bind="query-params",
         filter_mode=None,
         width=300,
     )
     return chosen
+
+
+def turn_to(layer: str) -> None:
+    """Look at another layer, from a callback."""
+    state.put(KEY, layer)
 
 
 def draw(session: Session, base: Base, layer: str) -> None:

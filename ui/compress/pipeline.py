@@ -25,8 +25,7 @@ def draw(session: Session, base: Base) -> None:
         "The whole pipeline",
         "Prune, train, share, train what is shared, code. Source: Han et al. 2015, arXiv:1510.00149.",
     )
-    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium", key="compress-stages"):
-        _stages(session)
+    _stages(session)
     wanted = settings(session, base)
     why = refused(session, wanted)
     with st.container(horizontal=True, vertical_alignment="center"):
@@ -55,39 +54,47 @@ def draw(session: Session, base: Base) -> None:
 
 
 def _stages(session: Session) -> None:
-    """A switch for each stage, in the order in which they run."""
-    decided = session.decided
-    if decided.source:
-        st.caption("Pruned and trained by the chosen run.")
-    else:
-        _before(session)
-    _toggle(
-        session,
-        "share",
-        "Share values",
-        decided.share,
-        {"share": not decided.share},
-        "By the bits of the board.",
-    )
-    if decided.share:
-        _training(session, "tune", "Fine-tune shared values", decided.tune)
-        if decided.tune is not None:
-            _rate(session)
-    packing = decided.packing
-    other = {"packing": packing.model_copy(update={"huffman": not packing.huffman})}
-    _toggle(session, "code", "Huffman", packing.huffman, other, "Off: fixed numbers of bits.")
+    """A card for each stage, in the order in which they run."""
+    decided, packing = session.decided, session.decided.packing
+    low, prune, share, code = st.columns(4, gap="small", border=True)
+    with low:
+        _low_rank(session)
+    with prune:
+        _prune(session)
+    with share:
+        other = {"share": not decided.share}
+        _toggle(session, "share", "Share values", decided.share, other, "By the bits of the board.")
+        if decided.share:
+            _training(session, "tune", "Fine-tune shared values", decided.tune)
+            if decided.tune is not None:
+                _rate(session)
+    with code:
+        coded = {"packing": packing.model_copy(update={"huffman": not packing.huffman})}
+        _toggle(session, "code", "Huffman codes", packing.huffman, coded, "Off: fixed numbers of bits.")
 
 
-def _before(session: Session) -> None:
-    """What happens before values are shared."""
-    decided, rules = session.decided, session.recipe.rules
+def _low_rank(session: Session) -> None:
+    settings = session.decided.low_rank
+    if session.decided.source:
+        st.caption("Whatever the chosen run began with.")
+        return
     st.toggle(
         "Low rank first",
         help="As decided at the top of this page.",
-        **state.tie(
-            _key(session, "low-rank"), decided.low_rank is not None, lambda: low_rank.switch(session)
-        ),
+        **state.tie(_key(session, "low-rank"), settings is not None, lambda: low_rank.switch(session)),
     )
+    if settings is not None:
+        ranks = (
+            "ranks by hand" if settings.ranks is not None else f"{100 * (settings.energy or 0):g} % energy"
+        )
+        st.caption(f"{METHODS[settings.method].label}, {ranks}")
+
+
+def _prune(session: Session) -> None:
+    decided, rules = session.decided, session.recipe.rules
+    if decided.source:
+        st.caption("Pruned and trained by the chosen run.")
+        return
     _toggle(
         session,
         "prune",
@@ -99,6 +106,8 @@ def _before(session: Session) -> None:
     )
     if decided.prune and rules:
         _training(session, "recover", "Fine-tune", decided.recover)
+    elif not rules:
+        st.page_link("pages/prune.py", label="Choose what goes", icon=":material/arrow_forward:")
 
 
 def _rate(session: Session) -> None:
@@ -115,7 +124,6 @@ def _rate(session: Session) -> None:
         1.0,
         step=1e-4,
         format="%g",
-        width=130,
         help="Highest rate of the training of shared values; it falls along a cosine.",
         **state.tie(key, session.decided.lr, take),
     )
@@ -134,7 +142,7 @@ def _training(session: Session, name: str, label: str, epochs: int | None) -> No
         if held:
             decide(session, session.decided.model_copy(update={name: int(held)}))
 
-    st.number_input("Epochs", 1, 1000, width=110, **state.tie(key, epochs, take))
+    st.number_input("Epochs", 1, 1000, **state.tie(key, epochs, take))
 
 
 def _toggle(
