@@ -128,7 +128,6 @@ PAIRS = ((8, 8), (4, 8), (8, 4), (4, 4))
 
 def searched(loaded: LoadedModel, task: Task, epochs: int) -> None:
     names = layers_of(loaded)
-    sizes = {name: loaded.module.get_submodule(name).weight.numel() for name in names}
     head(
         f"{loaded.name}: CLIP-Q's parameters",
         "parameters",
@@ -138,17 +137,7 @@ def searched(loaded: LoadedModel, task: Task, epochs: int) -> None:
     )
     for ratio in RATIOS:
         found = search(loaded.module, task, names, ratio=ratio)
-        alike = min(
-            (Clip(share / 100, bits) for share in range(100) for bits in BITS),
-            key=lambda clip: (
-                abs(
-                    sum(FLOAT_BITS * n for n in sizes.values())
-                    / sum(size_of(n, clip) for n in sizes.values())
-                    - found.ratio
-                )
-                + 0.001 * abs(clip.share - HALF)
-            ),
-        )
+        alike = _best_alike(loaded, task, names, found.ratio)
         of_all = dict.fromkeys(names, alike)
         guessed = FLOAT_BITS / size_of(1, alike)
         label = f"{alike.share:.0%} and {alike.bits} bits for all"
@@ -159,6 +148,19 @@ def searched(loaded: LoadedModel, task: Task, epochs: int) -> None:
             start = accuracy(_clipped(loaded.module, clips), task)
             end = accuracy(trained(loaded, task, lambda module, c=clips: ClipQ(module, c), epochs), task)  # type: ignore[misc]
             row(words, f"{reached:.1f}x", f"{start:.2f}", f"{end:.2f}")
+
+
+def _best_alike(loaded: LoadedModel, task: Task, names: list[str], ratio: float) -> Clip:
+    """Of the clips that are the same for all layers and at least as large a file, the best untrained one, by
+    validation images."""
+    clips = (Clip(share / 100, bits) for bits in BITS for share in range(100))
+    near = {clip.bits: clip for clip in clips if FLOAT_BITS / size_of(1, clip) <= ratio}  # the largest share
+    return max(
+        near.values(),
+        key=lambda clip: (
+            evaluate(_clipped(loaded.module, dict.fromkeys(names, clip)), task, "validation").accuracy
+        ),
+    )
 
 
 def _clipped(module: nn.Module, clips: dict[str, Clip]) -> nn.Module:
