@@ -87,7 +87,7 @@ def rows(session: Session, base: Base) -> list[Row]:
 
 def _ending(name: str) -> str:
     """Layers inside of one block differ in how their names end."""
-    return name if len(name) <= LONGEST else f"…{name[1 - LONGEST :]}"
+    return name if len(name) <= LONGEST else f"…{name[1 - LONGEST :].lstrip('.')}"
 
 
 def merge(session: Session, layers: Sequence[str], edit: Edit) -> None:

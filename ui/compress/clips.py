@@ -98,15 +98,16 @@ def _offer(session: Session, base: Base, ratio: float, key: str) -> None:
 
 
 def _found(session: Session, base: Base, found: Found) -> None:
-    if st.button("Take over what was found", key="clip-take", type="primary", icon=":material/check:"):
-        take(session, base, found)
-        st.rerun()
-    with st.popover("What was found"):
-        rows = [
-            {"layer": name, "share clipped, %": 100 * clip.share, "bits": clip.bits}
-            for name, clip in found.clips.items()
-        ]
-        st.dataframe(pd.DataFrame(rows), hide_index=True)
+    with st.container(horizontal=True):
+        if st.button("Take over what was found", key="clip-take", type="primary", icon=":material/check:"):
+            take(session, base, found)
+            st.rerun()
+        with st.popover("What was found"):
+            rows = [
+                {"layer": name, "share clipped, %": 100 * clip.share, "bits": clip.bits}
+                for name, clip in found.clips.items()
+            ]
+            st.dataframe(pd.DataFrame(rows), hide_index=True)
     st.caption(
         f"{found.ratio:.1f} times smaller (predicted; the file is measured once it is taken over), from "
         f"{len(found.tried):,} measurements of single layers on validation images."

@@ -36,10 +36,12 @@ PHASES = {
 
 def draw(session: Session, run: Run) -> None:
     """Everything about one run; what changes while it works polls by itself."""
+    folder = runs.history().folder(run.id)
+    if run.state == "done":
+        _headline(run, folder)
     every = POLL_S if run.busy else None
     st.fragment(_status, key="compress-status", run_every=every)(session, run.id, run.state)
     if run.state == "done":
-        folder = runs.history().folder(run.id)
         _result(run, folder)
         _centroids(run, folder)
 
@@ -157,14 +159,40 @@ def _result(run: Run, folder: Path) -> None:
             stages, charts.colours(), title="Where the bytes are after each stage"
         )
         charts.show(figure, data, key="run-bytes", name=f"{run.model} run {run.id} bytes")
-    test, dense = run.figures.test, run.figures.dense_test
-    if test and dense:
-        st.caption(
-            f"Measured on {test.n:,} test images, which chose nothing: {100 * test.accuracy:.2f} % "
-            f"(95 % interval {100 * test.low:.2f} to {100 * test.high:.2f}), dense "
-            f"{100 * dense.accuracy:.2f} % ({100 * dense.low:.2f} to {100 * dense.high:.2f})."
-        )
     _files(run, folder)
+
+
+def _headline(run: Run, folder: Path) -> None:
+    """What came out, in two figures."""
+    rows = read_stages(folder)
+    if not rows:
+        return
+    dense, coded = rows[0]["bytes"], rows[-1]["bytes"]
+    file, accuracy = st.columns(2, gap="small")
+    file.metric(
+        "File .prz",
+        shell.size(coded),
+        f"{dense / coded:.1f}× smaller than {shell.size(dense)}",
+        delta_color="off",
+        delta_arrow="off",
+        border=True,
+        help=f"{coded:,} bytes on disk; the dense network's .safetensors has {dense:,}.",
+    )
+    test, whole = run.figures.test, run.figures.dense_test
+    if test and whole:
+        accuracy.metric(
+            "Test accuracy",
+            f"{100 * test.accuracy:.2f} %",
+            f"{100 * (test.accuracy - whole.accuracy):+.2f} points against dense",
+            delta_color="off",
+            delta_arrow="off",
+            border=True,
+        )
+        st.caption(
+            f"Measured on {test.n:,} test images, which chose nothing: 95 % interval {100 * test.low:.2f} to "
+            f"{100 * test.high:.2f} %, dense {100 * whole.accuracy:.2f} % ({100 * whole.low:.2f} to "
+            f"{100 * whole.high:.2f}). The file was written and its bytes counted."
+        )
 
 
 def _files(run: Run, folder: Path) -> None:
